@@ -1,0 +1,215 @@
+//! What can go wrong, sorted by what the person at the stick can do next.
+//!
+//! The library says *what* in types; the helper makes one sentence what
+//! and one sentence what to do of it, in the person's language.
+
+use crate::units::Bytes;
+use serde::{Deserialize, Serialize};
+use std::io;
+
+/// The result of everything that may fail here.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A kind of failure for programs: the `code` of a `failed` event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// There is no such stick, or it holds no live system.
+    NotFound,
+    /// There is not enough room; nothing was changed.
+    NoSpace,
+    /// A layout or feature that is not handled; nothing was changed.
+    Unsupported,
+    /// What was read from the stick contradicts itself.
+    Damaged,
+    /// Somebody else uses the stick, its image or its overlay.
+    Busy,
+    /// The person at the stick asked for an end.
+    Cancelled,
+    /// The device or the file system reported an error.
+    Io,
+    /// The system does not allow it.
+    Denied,
+    /// Refused for a reason that the plan names.
+    Refused,
+}
+
+/// The part of a stick that an error speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The folder LiveOS and its names.
+    Stick,
+    /// A partition table or the stick's own file system.
+    Disk,
+    /// The compressed image.
+    Image,
+    /// The overlay: a persistent exception store.
+    Overlay,
+    /// The ext4 file system inside the image, as the overlay changes it.
+    Ext4,
+    /// Scratch space outside the stick.
+    Scratch,
+}
+
+/// What went wrong.
+///
+/// `detail` is technical, in English, for a report; it never is the only thing a person is told.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No live system, no overlay, or no such path.
+    #[error("not found: {detail}")]
+    NotFound {
+        /// What was looked for.
+        part: Part,
+        /// Technical detail.
+        detail: String,
+    },
+    /// Not enough room on the stick (or in the scratch folder).
+    #[error("no space: {needed} bytes needed, {available} there")]
+    NoSpace {
+        /// Where room is missing.
+        part: Part,
+        /// Needed altogether.
+        needed: Bytes,
+        /// There now.
+        available: Bytes,
+    },
+    /// A file would outgrow what the stick's file system can hold in one file.
+    #[error("file too large: {needed} bytes, the file system's limit is {limit}")]
+    FileLimit {
+        /// An upper bound of what the file would take.
+        needed: Bytes,
+        /// What the file system allows.
+        limit: Bytes,
+    },
+    /// Recognised, and not handled.
+    #[error("unsupported: {detail}")]
+    Unsupported {
+        /// Where.
+        part: Part,
+        /// Technical detail.
+        detail: String,
+    },
+    /// Read, and contradicting itself or its format.
+    #[error("damaged: {detail}")]
+    Damaged {
+        /// Where.
+        part: Part,
+        /// Technical detail.
+        detail: String,
+    },
+    /// In use by somebody else.
+    #[error("busy: {detail}")]
+    Busy {
+        /// Who holds what.
+        detail: String,
+    },
+    /// Refused though possible: doing it would break the promise, or the answer was no.
+    #[error("refused: {detail}")]
+    Refused {
+        /// Where.
+        part: Part,
+        /// Technical detail.
+        detail: String,
+    },
+    /// Ended on request; the stick is as it was.
+    #[error("cancelled")]
+    Cancelled,
+    /// The system does not allow it.
+    #[error("denied: {detail}")]
+    Denied {
+        /// What.
+        detail: String,
+    },
+    /// An input or output error, with what was being done.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done, as a gerund phrase ("reading the overlay").
+        doing: String,
+        /// The system's own error.
+        source: io::Error,
+    },
+    /// A failure, and a second one while tidying up after it.
+    #[error("{first}; then, while undoing: {second}")]
+    Undo {
+        /// The cause.
+        first: Box<Error>,
+        /// What went wrong while tidying up.
+        second: Box<Error>,
+    },
+}
+
+impl Error {
+    /// Something read from the stick contradicts its format.
+    pub fn damaged(part: Part, detail: impl Into<String>) -> Error {
+        Error::Damaged {
+            part,
+            detail: detail.into(),
+        }
+    }
+
+    /// Something recognised is not handled.
+    pub fn unsupported(part: Part, detail: impl Into<String>) -> Error {
+        Error::Unsupported {
+            part,
+            detail: detail.into(),
+        }
+    }
+
+    /// Something is refused though it could be done.
+    pub fn refused(part: Part, detail: impl Into<String>) -> Error {
+        Error::Refused {
+            part,
+            detail: detail.into(),
+        }
+    }
+
+    /// Something is missing.
+    pub fn not_found(part: Part, detail: impl Into<String>) -> Error {
+        Error::NotFound {
+            part,
+            detail: detail.into(),
+        }
+    }
+
+    /// The kind, for programs.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::NotFound { .. } => ErrorKind::NotFound,
+            Error::NoSpace { .. } | Error::FileLimit { .. } => ErrorKind::NoSpace,
+            Error::Unsupported { .. } => ErrorKind::Unsupported,
+            Error::Damaged { .. } => ErrorKind::Damaged,
+            Error::Busy { .. } => ErrorKind::Busy,
+            Error::Refused { .. } => ErrorKind::Refused,
+            Error::Cancelled => ErrorKind::Cancelled,
+            Error::Denied { .. } => ErrorKind::Denied,
+            Error::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+                io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+                _ => ErrorKind::Io,
+            },
+            Error::Undo { first, .. } => first.kind(),
+        }
+    }
+}
+
+/// Says what was being done when an input or output call failed.
+pub trait Doing<T> {
+    /// `doing` is a gerund phrase: "reading the overlay".
+    fn doing(self, doing: impl Into<String>) -> Result<T>;
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing(self, doing: impl Into<String>) -> Result<T> {
+        self.map_err(|source| Error::Io {
+            doing: doing.into(),
+            source,
+        })
+    }
+}
+
+impl<T> Doing<T> for rustix::io::Result<T> {
+    fn doing(self, doing: impl Into<String>) -> Result<T> {
+        self.map_err(io::Error::from).doing(doing)
+    }
+}

@@ -1,0 +1,15 @@
+//! Sugar Cellar: what a live stick's overlay holds, and how it is refreshed.
+//!
+//! # One refresh, in words
+//!
+//! A live stick's root is `image (+) overlay`: reading chunk *c* means the
+//! overlay's copy where it has one, else the image's. A refresh makes a new
+//! image that already holds what the overlay holds, exchanges it for the old
+//! one in one atomic step, and then forgets the overlay's copies. At every
+//! instant between, `image (+) overlay` is what the learner has.
+
+pub mod error;
+pub mod progress;
+pub mod protocol;
+pub mod storage;
+pub mod units;

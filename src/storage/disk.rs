@@ -1,0 +1,334 @@
+//! The real thing: a file, and a folder that is held open.
+//!
+//! Names are opened beneath the held folder and never through a link
+//! (openat2), so that nobody can move what is written elsewhere meanwhile.
+
+use super::{Entry, EntryKind, Folder, ReadAt, Storage};
+use crate::units::Bytes;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// What direct reads are aligned to, in bytes: the largest logical block met on sticks and disks.
+const DIRECT_ALIGN: u64 = 4096;
+/// A direct read takes at most this at once.
+const DIRECT_CHUNK: usize = 1 << 20;
+/// `statfs` type of FAT (linux/magic.h, MSDOS_SUPER_MAGIC).
+const MSDOS_MAGIC: i64 = 0x4d44;
+/// A FAT file's length is a 32-bit number.
+const FAT_FILE_LIMIT: Bytes = Bytes(u32::MAX as u64);
+
+/// A regular file or a block device.
+#[derive(Debug)]
+pub struct DiskFile {
+    file: File,
+    direct: bool,
+}
+
+impl DiskFile {
+    /// Of an open file; reads come through the page cache.
+    pub fn new(file: File) -> DiskFile {
+        DiskFile {
+            file,
+            direct: false,
+        }
+    }
+
+    /// The open file, for calls that only a real file knows (locks, loop devices).
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// An aligned read around the wanted bytes, past the page cache.
+    fn read_direct(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let align = DIRECT_ALIGN as usize;
+        let mut bounce = vec![0; DIRECT_CHUNK + 2 * align];
+        let shift = bounce.as_ptr().align_offset(align);
+        let mut done = 0;
+        while done < buffer.len() {
+            let at = offset + done as u64;
+            let start = at / DIRECT_ALIGN * DIRECT_ALIGN;
+            let skip = (at - start) as usize;
+            let want = (buffer.len() - done).min(DIRECT_CHUNK - skip);
+            let length = (skip + want).next_multiple_of(align);
+            let window = &mut bounce[shift..shift + length];
+            // The last block of a file comes short; that is no error.
+            let got = self.file.read_at(window, start)?;
+            let usable = got.saturating_sub(skip).min(want);
+            if usable == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            buffer[done..done + usable].copy_from_slice(&window[skip..skip + usable]);
+            done += usable;
+        }
+        Ok(())
+    }
+}
+
+impl ReadAt for DiskFile {
+    fn size(&self) -> io::Result<Bytes> {
+        let metadata = self.file.metadata()?;
+        if metadata.is_file() {
+            return Ok(Bytes(metadata.len()));
+        }
+        // A block device: its end is where seeking to the end leads.
+        let end = rustix::fs::seek(&self.file, rustix::fs::SeekFrom::End(0))?;
+        Ok(Bytes(end))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if self.direct {
+            self.read_direct(buffer, offset)
+        } else {
+            self.file.read_exact_at(buffer, offset)
+        }
+    }
+}
+
+impl Storage for DiskFile {
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(data, offset)
+    }
+
+    fn set_len(&self, length: Bytes) -> io::Result<()> {
+        self.file.set_len(length.0)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+/// A folder held open.
+#[derive(Debug)]
+pub struct DiskFolder {
+    folder: OwnedFd,
+}
+
+impl DiskFolder {
+    /// Opens the folder at `path`, which may be reached through links (the caller chose it).
+    pub fn open(path: &Path) -> io::Result<DiskFolder> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(DiskFolder {
+            folder: rustix::fs::open(path, flags, Mode::empty())?,
+        })
+    }
+
+    /// Opens the folder `name` right below this one; a link is an error.
+    pub fn below(&self, name: &str) -> io::Result<DiskFolder> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        Ok(DiskFolder {
+            folder: self.open_beneath(name, flags, Mode::empty())?,
+        })
+    }
+
+    /// The held folder, for locks and for asking what it lies on.
+    pub fn handle(&self) -> &OwnedFd {
+        &self.folder
+    }
+
+    fn open_beneath(&self, name: &str, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        single(name)?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        // Not to hang on a pipe that lies there; regular files do not care.
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let fd = rustix::fs::openat2(&self.folder, name, flags, mode, resolve)?;
+        Ok(fd)
+    }
+
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<DiskFile> {
+        let file = File::from(self.open_beneath(name, flags, Mode::empty())?);
+        if !file.metadata()?.is_file() {
+            let message = format!("{name} is not a regular file");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        Ok(DiskFile::new(file))
+    }
+
+    fn is_fat(&self) -> io::Result<bool> {
+        Ok(rustix::fs::fstatfs(&self.folder)?.f_type as i64 == MSDOS_MAGIC)
+    }
+}
+
+/// A name must be one component: what comes from a stick or a caller never leads elsewhere.
+fn single(name: &str) -> io::Result<()> {
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+        let message = format!("{name:?} is not a plain file name");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(())
+}
+
+impl Folder for DiskFolder {
+    type File = DiskFile;
+
+    fn entries(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in Dir::read_from(self.folder.as_fd())? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
+            if name == "." || name == ".." {
+                continue;
+            }
+            let stat = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let (kind, bytes) = match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => (EntryKind::File, stat.st_size as u64),
+                FileType::Directory => (EntryKind::Folder, 0),
+                _ => (EntryKind::Other, 0),
+            };
+            entries.push(Entry {
+                name: name.to_owned(),
+                kind,
+                bytes: Bytes(bytes),
+                id: (stat.st_dev, stat.st_ino),
+            });
+        }
+        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(entries)
+    }
+
+    fn open(&self, name: &str) -> io::Result<DiskFile> {
+        self.open_file(name, OFlags::RDONLY)
+    }
+
+    fn open_writable(&self, name: &str) -> io::Result<DiskFile> {
+        self.open_file(name, OFlags::RDWR)
+    }
+
+    fn open_uncached(&self, name: &str) -> io::Result<DiskFile> {
+        match self.open_file(name, OFlags::RDONLY | OFlags::DIRECT) {
+            Ok(file) => Ok(DiskFile {
+                direct: true,
+                ..file
+            }),
+            // No direct reads here (tmpfs, some network and user-space file systems):
+            // drop what is kept in memory of the file, which is clean after a sync.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
+                let file = self.open(name)?;
+                rustix::fs::fadvise(&file.file, 0, None, rustix::fs::Advice::DontNeed)?;
+                Ok(file)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create(&self, name: &str) -> io::Result<DiskFile> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let file = self.open_beneath(name, flags, Mode::from_raw_mode(0o644))?;
+        Ok(DiskFile::new(File::from(file)))
+    }
+
+    fn exchange(&self, one: &str, other: &str) -> io::Result<()> {
+        self.rename_with(one, other, RenameFlags::EXCHANGE)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.rename_with(from, to, RenameFlags::NOREPLACE)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        single(name)?;
+        Ok(rustix::fs::unlinkat(&self.folder, name, AtFlags::empty())?)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.folder)?)
+    }
+
+    fn forget(&self) -> io::Result<()> {
+        // FAT keeps its directories in the block device's cache, which only root can drop;
+        // ext4's exchange is one journalled transaction, which needs no second look.
+        if !self.is_fat()? {
+            return Ok(());
+        }
+        match std::fs::write("/proc/sys/vm/drop_caches", "3") {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            other => other,
+        }
+    }
+
+    fn free(&self) -> io::Result<Bytes> {
+        let space = rustix::fs::fstatvfs(&self.folder)?;
+        Ok(Bytes(space.f_bavail.saturating_mul(space.f_frsize)))
+    }
+
+    fn file_limit(&self) -> io::Result<Option<Bytes>> {
+        Ok(self.is_fat()?.then_some(FAT_FILE_LIMIT))
+    }
+}
+
+impl DiskFolder {
+    fn rename_with(&self, from: &str, to: &str, flags: RenameFlags) -> io::Result<()> {
+        single(from)?;
+        single(to)?;
+        Ok(rustix::fs::renameat_with(
+            &self.folder,
+            from,
+            &self.folder,
+            to,
+            flags,
+        )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, DiskFolder) {
+        let place = tempfile::tempdir().unwrap();
+        let folder = DiskFolder::open(place.path()).unwrap();
+        (place, folder)
+    }
+
+    #[test]
+    fn uncached_reads_give_the_same_bytes_at_any_place() {
+        let (_place, folder) = folder();
+        let bytes: Vec<u8> = (0..3_000_017u32).map(|i| (i % 251) as u8).collect();
+        let file = folder.create("a").unwrap();
+        file.write_at(&bytes, 0).unwrap();
+        file.sync().unwrap();
+        let uncached = folder.open_uncached("a").unwrap();
+        for (offset, length) in [(0, 10), (4095, 2), (511, 1_200_000), (2_999_990, 27)] {
+            let mut got = vec![0; length];
+            uncached.read_at(&mut got, offset as u64).unwrap();
+            assert_eq!(got, bytes[offset..offset + length]);
+        }
+        let past = uncached.read_at(&mut [0; 2], 3_000_016);
+        assert_eq!(past.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn links_and_paths_are_refused() {
+        let (place, folder) = folder();
+        std::fs::write(place.path().join("real"), "x").unwrap();
+        std::os::unix::fs::symlink("real", place.path().join("link")).unwrap();
+        std::fs::create_dir(place.path().join("sub")).unwrap();
+        assert!(folder.open("real").is_ok());
+        for name in ["link", "sub", "../real", "sub/../real", "", ".", ".."] {
+            assert!(folder.open(name).is_err(), "{name:?}");
+            assert!(folder.create(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn exchange_swaps_and_rename_never_replaces() {
+        let (place, folder) = folder();
+        std::fs::write(place.path().join("a"), "1").unwrap();
+        std::fs::write(place.path().join("b"), "2").unwrap();
+        folder.exchange("a", "b").unwrap();
+        assert_eq!(std::fs::read(place.path().join("a")).unwrap(), b"2");
+        assert!(folder.rename("a", "b").is_err());
+        folder.rename("a", "c").unwrap();
+        folder.remove("b").unwrap();
+        folder.sync().unwrap();
+        let names: Vec<_> = folder.entries().unwrap();
+        assert_eq!(names.len(), 1);
+        assert_eq!((names[0].name.as_str(), names[0].bytes), ("c", Bytes(1)));
+    }
+}

@@ -1,0 +1,1 @@
+//! A disk in memory whose every call can be cut, torn, reordered or failed.

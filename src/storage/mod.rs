@@ -1,0 +1,141 @@
+//! Everything that is read from and written to a stick goes through these traits.
+//!
+//! [`Storage`] is one file or device, [`Folder`] the folder LiveOS. They are
+//! small on purpose: a test writes its own disk, and cuts, tears, reorders or
+//! fails any call ([`fault`]).
+
+mod disk;
+pub mod fault;
+
+pub use disk::{DiskFile, DiskFolder};
+
+use crate::units::Bytes;
+use std::io;
+
+/// Something that can be read at any place, from several threads.
+pub trait ReadAt: Send + Sync {
+    /// Its length.
+    fn size(&self) -> io::Result<Bytes>;
+
+    /// Fills `buffer` from byte `offset` on; `UnexpectedEof` where less is there.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
+/// Something that can be written.
+///
+/// Nothing is durable before [`Storage::sync`] returns; until then any part of
+/// what was written, in any order, may survive a power cut, in whole sectors.
+pub trait Storage: ReadAt {
+    /// Writes all of `data` at byte `offset`; grows it where `data` ends behind its end.
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Cuts or extends it; what is new reads as zeros.
+    fn set_len(&self, length: Bytes) -> io::Result<()>;
+
+    /// Makes all that was written, and the length, durable.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// What a name in a [`Folder`] stands for. Links are never followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A link, a device, a pipe or a socket: nothing that we open.
+    Other,
+}
+
+/// One name in a [`Folder`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The name, without a slash. Names that are not UTF-8 are not listed.
+    pub name: String,
+    /// What it stands for.
+    pub kind: EntryKind,
+    /// A file's length; 0 for anything else.
+    pub bytes: Bytes,
+    /// Device and inode number: who holds it is found by these, not by its name.
+    pub id: (u64, u64),
+}
+
+/// The stick's folder LiveOS. Names are single components.
+pub trait Folder: Send + Sync {
+    /// What is opened in it.
+    type File: Storage;
+
+    /// All names, sorted.
+    fn entries(&self) -> io::Result<Vec<Entry>>;
+
+    /// Opens an existing regular file to read; a link is an error.
+    fn open(&self, name: &str) -> io::Result<Self::File>;
+
+    /// Opens an existing regular file to read and write; a link is an error.
+    fn open_writable(&self, name: &str) -> io::Result<Self::File>;
+
+    /// Opens an existing regular file so that reads come from the device, not from memory.
+    fn open_uncached(&self, name: &str) -> io::Result<Self::File>;
+
+    /// Creates a file that must not exist.
+    fn create(&self, name: &str) -> io::Result<Self::File>;
+
+    /// Exchanges what two names stand for, in one step (renameat2, RENAME_EXCHANGE).
+    fn exchange(&self, one: &str, other: &str) -> io::Result<()>;
+
+    /// Gives a file a name that must not exist (renameat2, RENAME_NOREPLACE).
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file's name.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes the whole file system durable, names included (syncfs).
+    fn sync(&self) -> io::Result<()>;
+
+    /// Forgets what is kept in memory of names, so that they are read anew from the device.
+    /// Does what it can without privilege.
+    fn forget(&self) -> io::Result<()>;
+
+    /// Free bytes for whoever writes.
+    fn free(&self) -> io::Result<Bytes>;
+
+    /// The longest file that the file system can hold; none where that is no concern.
+    fn file_limit(&self) -> io::Result<Option<Bytes>>;
+}
+
+impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn size(&self) -> io::Result<Bytes> {
+        (**self).size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        (**self).read_at(buffer, offset)
+    }
+}
+
+impl<T: ReadAt + ?Sized> ReadAt for std::sync::Arc<T> {
+    fn size(&self) -> io::Result<Bytes> {
+        (**self).size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        (**self).read_at(buffer, offset)
+    }
+}
+
+/// Bytes in memory, to read: tests and small tables.
+impl ReadAt for Vec<u8> {
+    fn size(&self) -> io::Result<Bytes> {
+        Ok(Bytes(self.len() as u64))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let start = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        let end = start
+            .checked_add(buffer.len())
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let bytes = self.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+}
