@@ -5,7 +5,7 @@
 
 use super::{Entry, EntryKind, Folder, ReadAt, Storage};
 use crate::units::Bytes;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Dir, FallocateFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -45,14 +45,17 @@ impl DiskFile {
     /// An aligned read around the wanted bytes, past the page cache.
     fn read_direct(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let align = DIRECT_ALIGN as usize;
-        let mut bounce = vec![0; DIRECT_CHUNK + 2 * align];
+        let room = (buffer.len() + align)
+            .next_multiple_of(align)
+            .min(DIRECT_CHUNK);
+        let mut bounce = vec![0; room + align];
         let shift = bounce.as_ptr().align_offset(align);
         let mut done = 0;
         while done < buffer.len() {
             let at = offset + done as u64;
             let start = at / DIRECT_ALIGN * DIRECT_ALIGN;
             let skip = (at - start) as usize;
-            let want = (buffer.len() - done).min(DIRECT_CHUNK - skip);
+            let want = (buffer.len() - done).min(room - skip);
             let length = (skip + want).next_multiple_of(align);
             let window = &mut bounce[shift..shift + length];
             // The last block of a file comes short; that is no error.
@@ -93,7 +96,22 @@ impl Storage for DiskFile {
         self.file.write_all_at(data, offset)
     }
 
+    /// Growing takes the room at once where the file system can, so that a full stick is
+    /// found now, and not by the kernel's snapshot at some later write.
     fn set_len(&self, length: Bytes) -> io::Result<()> {
+        let now = self.size()?;
+        if length > now {
+            let more = length.0 - now.0;
+            match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), now.0, more) {
+                Ok(()) => return Ok(()),
+                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+                Err(error) => {
+                    // What was taken before the room ran out is given back.
+                    self.file.set_len(now.0)?;
+                    return Err(error.into());
+                }
+            }
+        }
         self.file.set_len(length.0)
     }
 
