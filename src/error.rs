@@ -43,6 +43,8 @@ pub enum Part {
     Disk,
     /// The compressed image.
     Image,
+    /// The new image that was just written.
+    NewImage,
     /// The overlay: a persistent exception store.
     Overlay,
     /// The ext4 file system inside the image, as the overlay changes it.
@@ -129,6 +131,10 @@ pub enum Error {
         /// The system's own error.
         source: io::Error,
     },
+    /// A failure after the exchange: the image is the new one, nothing is lost, and the next
+    /// run completes the rest.
+    #[error("not finished: {0}")]
+    Unfinished(Box<Error>),
     /// A failure, and a second one while tidying up after it.
     #[error("{first}; then, while undoing: {second}")]
     Undo {
@@ -172,6 +178,11 @@ impl Error {
         }
     }
 
+    /// The refresh got past the exchange, and then met `cause`.
+    pub fn unfinished(cause: Error) -> Error {
+        Error::Unfinished(Box::new(cause))
+    }
+
     /// The kind, for programs.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -189,6 +200,7 @@ impl Error {
                 _ => ErrorKind::Io,
             },
             Error::Undo { first, .. } => first.kind(),
+            Error::Unfinished(cause) => cause.kind(),
         }
     }
 }
