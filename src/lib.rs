@@ -9,6 +9,7 @@
 //! instant between, `image (+) overlay` is what the learner has.
 
 pub mod error;
+pub mod overlay;
 pub mod progress;
 pub mod protocol;
 pub mod storage;

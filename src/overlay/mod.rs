@@ -1,0 +1,9 @@
+//! The overlay: device-mapper's persistent exception store, read and changed in place.
+//!
+//! [`exceptions`] reads and validates it, [`moves`] and [`size`] change it so that at
+//! every instant image (+) overlay stays what the learner has, [`write`] makes a new one.
+
+pub mod exceptions;
+pub mod format;
+
+pub use exceptions::{Exception, ExceptionStore, Figures};
