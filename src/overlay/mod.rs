@@ -5,5 +5,6 @@
 
 pub mod exceptions;
 pub mod format;
+pub mod write;
 
 pub use exceptions::{Exception, ExceptionStore, Figures};

@@ -115,6 +115,21 @@ impl Storage for DiskFile {
         self.file.set_len(length.0)
     }
 
+    fn allocate(&self, length: Bytes) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        let old = self.size()?.0;
+        let more = length.0.saturating_sub(old);
+        if more == 0 {
+            return Ok(());
+        }
+        match fallocate(&self.file, FallocateFlags::empty(), old, more) {
+            // FAT takes the room when the length is set.
+            Err(Errno::OPNOTSUPP) => self.set_len(length),
+            other => Ok(other?),
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
@@ -172,7 +187,7 @@ impl DiskFolder {
 }
 
 /// A name must be one component: what comes from a stick or a caller never leads elsewhere.
-fn single(name: &str) -> io::Result<()> {
+pub(super) fn single(name: &str) -> io::Result<()> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
         let message = format!("{name:?} is not a plain file name");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
@@ -319,6 +334,21 @@ mod tests {
         }
         let past = uncached.read_at(&mut [0; 2], 3_000_016);
         assert_eq!(past.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn allocated_room_reads_as_zeros() {
+        use std::os::unix::fs::MetadataExt;
+        let (_place, folder) = folder();
+        let file = folder.create("a").unwrap();
+        file.write_at(&[1; 100], 0).unwrap();
+        file.allocate(Bytes(1 << 20)).unwrap();
+        file.allocate(Bytes(50)).unwrap();
+        assert_eq!(file.size().unwrap(), Bytes(1 << 20));
+        let mut end = [9; 100];
+        file.read_at(&mut end, (1 << 20) - 100).unwrap();
+        assert_eq!(end, [0; 100]);
+        assert!(file.file().metadata().unwrap().blocks() >= 2048);
     }
 
     #[test]

@@ -32,6 +32,12 @@ pub trait Storage: ReadAt {
     /// Cuts or extends it; what is new reads as zeros.
     fn set_len(&self, length: Bytes) -> io::Result<()>;
 
+    /// Extends it to `length` with room set aside, so that later writes into it find some.
+    /// Where the file system cannot do that, it is as [`Storage::set_len`].
+    fn allocate(&self, length: Bytes) -> io::Result<()> {
+        self.set_len(length)
+    }
+
     /// Makes all that was written, and the length, durable.
     fn sync(&self) -> io::Result<()>;
 }
