@@ -10,6 +10,7 @@
 
 pub mod error;
 pub mod overlay;
+pub mod ext4;
 pub mod progress;
 pub mod protocol;
 pub mod storage;

@@ -1,0 +1,495 @@
+//! The superblock: which file system it is, in which state, and of which shape.
+//!
+//! [`Superblock`] is read from any ext2, ext3 or ext4, whatever its features:
+//! its identity and state stand where they always stood. [`Geometry`] is what
+//! follows for where things lie, and is had only of what this module can read.
+
+use super::format::{self, compat, incompat, le16, le32, ro_compat};
+use crate::error::{Doing, Error, Part, Result};
+use crate::storage::ReadAt;
+use std::fmt;
+use std::ops::Range;
+
+/// Larger ones are not read: each block takes a few bits of memory, and no stick's root comes near.
+/// 512 GiB with blocks of 4 KiB.
+const MOST_BLOCKS: u64 = 1 << 27;
+/// mke2fs makes no smaller groups (misc/mke2fs.c, option -g); it bounds how many there are.
+const FEWEST_BLOCKS_PER_GROUP: u32 = 256;
+
+/// A file system's own number, as `blkid` writes it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Uuid(pub [u8; 16]);
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How a file system was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Unmounted cleanly (without a journal: since it was last mounted to write).
+    pub valid: bool,
+    /// The kernel or e2fsck marked it as having errors.
+    pub errors: bool,
+    /// How many errors the kernel counted since the last full check.
+    pub error_count: u32,
+    /// Files that were deleted while open, or cut, still wait to be removed.
+    pub orphans: bool,
+    /// Its journal holds changes that are not in place yet.
+    pub needs_recovery: bool,
+    /// It has a journal, inside or on another device.
+    pub has_journal: bool,
+}
+
+impl State {
+    /// Whether errors were recorded, by mark or by count.
+    pub fn has_errors(&self) -> bool {
+        self.errors || self.error_count > 0
+    }
+}
+
+/// The feature sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Features {
+    compat: u32,
+    incompat: u32,
+    ro_compat: u32,
+}
+
+impl Features {
+    pub(super) fn compat(self, mask: u32) -> bool {
+        self.compat & mask != 0
+    }
+
+    pub(super) fn incompat(self, mask: u32) -> bool {
+        self.incompat & mask != 0
+    }
+
+    pub(super) fn ro_compat(self, mask: u32) -> bool {
+        self.ro_compat & mask != 0
+    }
+
+    /// Whether group descriptors have checksums, and groups may be uninitialised.
+    pub(super) fn group_sums(self) -> bool {
+        self.ro_compat(ro_compat::GDT_CSUM | ro_compat::METADATA_CSUM)
+    }
+
+    /// Whether all metadata has checksums.
+    pub(super) fn metadata_sums(self) -> bool {
+        self.ro_compat(ro_compat::METADATA_CSUM)
+    }
+
+    /// What must be known to read it, and is not.
+    fn unreadable(self) -> Vec<String> {
+        let mut names = format::feature_names('I', self.incompat & !incompat::KNOWN);
+        names.extend(format::feature_names(
+            'R',
+            self.ro_compat & ro_compat::BIGALLOC,
+        ));
+        names
+    }
+
+    /// What might use blocks in a way that is not known here.
+    pub(super) fn unaccounted(self) -> Vec<String> {
+        let mut names = format::feature_names('C', self.compat & !compat::KNOWN);
+        names.extend(format::feature_names(
+            'R',
+            self.ro_compat & !ro_compat::KNOWN,
+        ));
+        names
+    }
+}
+
+/// A primary superblock with the right magic, revision and checksum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Superblock {
+    bytes: Box<[u8; format::SUPERBLOCK_BYTES]>,
+    features: Features,
+}
+
+impl Superblock {
+    /// Reads the primary superblock of the file system that `view` holds.
+    ///
+    /// # Errors
+    /// As [`Superblock::parse`], and those of reading.
+    pub fn read(view: &dyn ReadAt) -> Result<Superblock> {
+        let end = format::SUPERBLOCK_AT + format::SUPERBLOCK_BYTES as u64;
+        if view.size().doing("reading the inner image's size")?.0 < end {
+            return Err(damaged("too short for a superblock"));
+        }
+        let mut bytes = [0; format::SUPERBLOCK_BYTES];
+        view.read_at(&mut bytes, format::SUPERBLOCK_AT)
+            .doing("reading the ext4 superblock")?;
+        Superblock::parse(&bytes)
+    }
+
+    /// Takes a superblock's bytes.
+    ///
+    /// # Errors
+    /// Damaged: no ext2, ext3 or ext4, or a wrong checksum. Unsupported: a later revision or
+    /// another kind of checksum.
+    pub fn parse(bytes: &[u8; format::SUPERBLOCK_BYTES]) -> Result<Superblock> {
+        if le16(bytes, 0x38) != format::MAGIC {
+            return Err(damaged("no ext4 superblock: its magic is missing"));
+        }
+        // Revision 0 has no feature sets; what stands in their place is not to be read.
+        let features = match le32(bytes, 0x4c) {
+            0 => Features {
+                compat: 0,
+                incompat: 0,
+                ro_compat: 0,
+            },
+            1 => Features {
+                compat: le32(bytes, 0x5c),
+                incompat: le32(bytes, 0x60),
+                ro_compat: le32(bytes, 0x64),
+            },
+            revision => {
+                return Err(unsupported(format!("ext4 of revision {revision}")));
+            }
+        };
+        if features.metadata_sums() {
+            if bytes[0x175] != 1 {
+                return Err(unsupported(format!(
+                    "ext4 with checksums of kind {}",
+                    bytes[0x175]
+                )));
+            }
+            if format::crc32c(!0, &bytes[..0x3fc]) != le32(bytes, 0x3fc) {
+                return Err(damaged("the superblock's checksum is wrong"));
+            }
+        }
+        Ok(Superblock {
+            bytes: Box::new(*bytes),
+            features,
+        })
+    }
+
+    /// The file system's UUID.
+    pub fn uuid(&self) -> Uuid {
+        let mut uuid = [0; 16];
+        uuid.copy_from_slice(&self.bytes[0x68..0x78]);
+        Uuid(uuid)
+    }
+
+    /// Its label; empty where it has none.
+    pub fn label(&self) -> String {
+        let bytes = &self.bytes[0x78..0x88];
+        let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+        String::from_utf8_lossy(&bytes[..end]).into_owned()
+    }
+
+    /// When it was made, in seconds since 1970; 0 where that was not written down.
+    pub fn created(&self) -> u64 {
+        format::join(le32(&*self.bytes, 0x108), u32::from(self.bytes[0x276]))
+    }
+
+    /// How it was left.
+    pub fn state(&self) -> State {
+        let state = le16(&*self.bytes, 0x3a);
+        State {
+            valid: state & format::STATE_VALID != 0 && state & format::STATE_REPLAY == 0,
+            errors: state & format::STATE_ERRORS != 0,
+            error_count: le32(&*self.bytes, 0x194),
+            orphans: state & format::STATE_ORPHANS != 0
+                || le32(&*self.bytes, 0xe8) != 0
+                || self.features.ro_compat(ro_compat::ORPHAN_PRESENT),
+            needs_recovery: self.features.incompat(incompat::RECOVER),
+            has_journal: self.features.compat(compat::HAS_JOURNAL),
+        }
+    }
+
+    pub(super) fn features(&self) -> Features {
+        self.features
+    }
+
+    /// The journal's inode; none where the journal lies on another device.
+    pub(super) fn journal_inode(&self) -> Option<u32> {
+        Some(le32(&*self.bytes, 0xe0)).filter(|inode| *inode != 0)
+    }
+
+    /// The inode of the file that lists orphans.
+    pub(super) fn orphan_inode(&self) -> u32 {
+        le32(&*self.bytes, 0x280)
+    }
+
+    /// Free blocks, as last written down.
+    pub(super) fn free_blocks(&self) -> u64 {
+        let high = match self.features.incompat(incompat::BITS64) {
+            true => le32(&*self.bytes, 0x158),
+            false => 0,
+        };
+        format::join(le32(&*self.bytes, 0xc), high)
+    }
+
+    /// Free inodes, as last written down.
+    pub(super) fn free_inodes(&self) -> u32 {
+        le32(&*self.bytes, 0x10)
+    }
+
+    /// What all other checksums begin with.
+    pub(super) fn seed(&self) -> u32 {
+        if self.features.incompat(incompat::CSUM_SEED) {
+            le32(&*self.bytes, 0x270)
+        } else {
+            format::crc32c(!0, &self.bytes[0x68..0x78])
+        }
+    }
+
+    /// The shape that follows from it, checked as the kernel does when it mounts
+    /// (fs/ext4/super.c), and bounded.
+    ///
+    /// # Errors
+    /// Unsupported: features that change the shape in unknown ways (named), bigalloc, or a size
+    /// beyond 2^27 blocks. Damaged: it contradicts itself.
+    pub fn geometry(&self) -> Result<Geometry> {
+        let unreadable = self.features.unreadable();
+        if !unreadable.is_empty() {
+            return Err(unsupported(format!(
+                "ext4 with the features {}",
+                unreadable.join(", ")
+            )));
+        }
+        Geometry::of(self)
+    }
+}
+
+/// Where things lie in a file system. Block numbers count from the image's start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Geometry {
+    /// A block's size in bytes: a power of two, 1 KiB to 64 KiB.
+    pub block_bytes: u32,
+    /// The first block that is accounted for: 1 with blocks of 1 KiB (block 0 is the boot block), else 0.
+    pub first_block: u64,
+    /// One past the last block.
+    pub blocks: u64,
+    /// Blocks in a group; the last group may have fewer.
+    pub blocks_per_group: u32,
+    /// How many groups there are.
+    pub groups: u32,
+    /// Inodes in a group.
+    pub inodes_per_group: u32,
+    /// An inode's size in bytes.
+    pub inode_bytes: u32,
+    /// The first inode that is not reserved.
+    pub first_inode: u32,
+    pub(super) descriptor_bytes: u32,
+    reserved_descriptor_blocks: u32,
+    /// With meta_bg: descriptor blocks from this one on lie in the groups that they describe.
+    first_meta_group: Option<u32>,
+    backups: Backups,
+    /// The multiple-mount protection's block.
+    pub(super) mmp_block: Option<u64>,
+}
+
+/// Which groups hold a copy of the superblock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Backups {
+    All,
+    Powers,
+    Two([u32; 2]),
+}
+
+impl Geometry {
+    fn of(superblock: &Superblock) -> Result<Geometry> {
+        let bytes: &[u8] = &*superblock.bytes;
+        let features = superblock.features;
+        let wrong = |what: &str| {
+            Err(damaged(format!(
+                "the superblock contradicts itself: {what}"
+            )))
+        };
+
+        let log = le32(bytes, 0x18);
+        if log > 6 || le32(bytes, 0x1c) != log {
+            return wrong("block size");
+        }
+        let block_bytes = 1024u32 << log;
+        let high = match features.incompat(incompat::BITS64) {
+            true => le32(bytes, 0x150),
+            false => 0,
+        };
+        let blocks = format::join(le32(bytes, 0x4), high);
+        let first_block = u64::from(le32(bytes, 0x14));
+        if first_block != u64::from(log == 0) || blocks <= first_block {
+            return wrong("number of blocks");
+        }
+        if blocks > MOST_BLOCKS {
+            return Err(unsupported(format!("ext4 of {blocks} blocks")));
+        }
+        let blocks_per_group = le32(bytes, 0x20);
+        if !(FEWEST_BLOCKS_PER_GROUP..=8 * block_bytes).contains(&blocks_per_group)
+            || !blocks_per_group.is_multiple_of(8)
+            || le32(bytes, 0x24) != blocks_per_group
+        {
+            return wrong("blocks in a group");
+        }
+        // At most MOST_BLOCKS / FEWEST_BLOCKS_PER_GROUP.
+        let groups = (blocks - first_block).div_ceil(u64::from(blocks_per_group)) as u32;
+
+        let old = le32(bytes, 0x4c) == 0;
+        let (first_inode, inode_bytes) = match old {
+            true => (format::FIRST_INODE, 128),
+            false => (le32(bytes, 0x54), u32::from(le16(bytes, 0x58))),
+        };
+        let inodes = le32(bytes, 0x0);
+        let inodes_per_group = le32(bytes, 0x28);
+        if !inode_bytes.is_power_of_two() || !(128..=block_bytes).contains(&inode_bytes) {
+            return wrong("size of an inode");
+        }
+        if inodes_per_group < block_bytes / inode_bytes
+            || inodes_per_group > 8 * block_bytes
+            || u64::from(inodes_per_group) * u64::from(groups) != u64::from(inodes)
+            || !(format::FIRST_INODE..=inodes).contains(&first_inode)
+        {
+            return wrong("number of inodes");
+        }
+
+        let descriptor_bytes = match features.incompat(incompat::BITS64) {
+            true => u32::from(le16(bytes, 0xfe)),
+            false => 32,
+        };
+        if !descriptor_bytes.is_power_of_two()
+            || descriptor_bytes > 1024
+            || (features.incompat(incompat::BITS64) && descriptor_bytes < 64)
+        {
+            return wrong("size of a group descriptor");
+        }
+        let reserved = u32::from(le16(bytes, 0xce));
+        if reserved > block_bytes / 4 {
+            return wrong("reserved group descriptors");
+        }
+        let mut geometry = Geometry {
+            block_bytes,
+            first_block,
+            blocks,
+            blocks_per_group,
+            groups,
+            inodes_per_group,
+            inode_bytes,
+            first_inode,
+            descriptor_bytes,
+            reserved_descriptor_blocks: reserved,
+            first_meta_group: None,
+            backups: if features.compat(compat::SPARSE_SUPER2) {
+                Backups::Two([le32(bytes, 0x24c), le32(bytes, 0x250)])
+            } else if features.ro_compat(ro_compat::SPARSE_SUPER) {
+                Backups::Powers
+            } else {
+                Backups::All
+            },
+            mmp_block: features
+                .incompat(incompat::MMP)
+                .then(|| format::join(le32(bytes, 0x168), le32(bytes, 0x16c))),
+        };
+        if features.incompat(incompat::META_BG) {
+            let first = le32(bytes, 0x104);
+            if first > geometry.descriptor_blocks() {
+                return wrong("first meta block group");
+            }
+            geometry.first_meta_group = Some(first);
+        }
+        Ok(geometry)
+    }
+
+    /// How many descriptors stand in a block.
+    pub(super) fn descriptors_per_block(&self) -> u32 {
+        self.block_bytes / self.descriptor_bytes
+    }
+
+    /// How many blocks all descriptors take.
+    pub(super) fn descriptor_blocks(&self) -> u32 {
+        self.groups.div_ceil(self.descriptors_per_block())
+    }
+
+    /// How many blocks a group's inodes take.
+    pub(super) fn table_blocks(&self) -> u64 {
+        (u64::from(self.inodes_per_group) * u64::from(self.inode_bytes))
+            .div_ceil(u64::from(self.block_bytes))
+    }
+
+    /// A group's blocks.
+    pub(super) fn group_blocks(&self, group: u32) -> Range<u64> {
+        let start = self.first_block + u64::from(group) * u64::from(self.blocks_per_group);
+        start..(start + u64::from(self.blocks_per_group)).min(self.blocks)
+    }
+
+    /// Whether a group begins with a copy of the superblock (the kernel's ext4_bg_has_super).
+    fn has_superblock(&self, group: u32) -> bool {
+        match self.backups {
+            _ if group == 0 => true,
+            Backups::All => true,
+            Backups::Powers => group == 1 || [3, 5, 7].iter().any(|base| is_power(group, *base)),
+            Backups::Two(groups) => groups.contains(&group),
+        }
+    }
+
+    /// The superblock's copy and the descriptors that a group begins with, reserved ones included
+    /// (e2fsprogs' ext2fs_reserve_super_and_bgd).
+    pub(super) fn base_metadata(&self, group: u32) -> Range<u64> {
+        let superblock = u64::from(self.has_superblock(group));
+        let per_block = self.descriptors_per_block();
+        let (meta_group, place) = (group / per_block, group % per_block);
+        let descriptors = match self.first_meta_group {
+            None => {
+                let blocks = self.descriptor_blocks() + self.reserved_descriptor_blocks;
+                superblock * u64::from(blocks)
+            }
+            Some(first) if meta_group < first => superblock * u64::from(first),
+            // A meta group's descriptors stand in its first, second and last group.
+            Some(_) => u64::from(place <= 1 || place == per_block - 1),
+        };
+        let start = self.group_blocks(group).start;
+        start..(start + superblock + descriptors).min(self.blocks)
+    }
+
+    /// Where descriptor block `index` lies (e2fsprogs' ext2fs_descriptor_block_loc2).
+    pub(super) fn descriptor_block(&self, index: u32) -> u64 {
+        if self.first_meta_group.is_none_or(|first| index < first) {
+            return self.first_block + 1 + u64::from(index);
+        }
+        let group = index * self.descriptors_per_block();
+        self.group_blocks(group).start + u64::from(self.has_superblock(group))
+    }
+
+    /// Whether `blocks` lie wholly in the file system, and are any.
+    pub(super) fn contains(&self, blocks: &Range<u64>) -> bool {
+        self.first_block <= blocks.start && blocks.start < blocks.end && blocks.end <= self.blocks
+    }
+
+    /// The file system's end in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.blocks * u64::from(self.block_bytes)
+    }
+}
+
+/// Whether `number` is `base` to the power of one or more.
+fn is_power(number: u32, base: u32) -> bool {
+    let mut power = u64::from(base);
+    while power < u64::from(number) {
+        power *= u64::from(base);
+    }
+    power == u64::from(number)
+}
+
+fn damaged(detail: impl Into<String>) -> Error {
+    Error::damaged(Part::Ext4, detail)
+}
+
+fn unsupported(detail: impl Into<String>) -> Error {
+    Error::unsupported(Part::Ext4, detail)
+}

@@ -1,0 +1,540 @@
+//! The walk over a whole file system: everything that uses a block says so, once.
+//!
+//! What is used according to the walk must be what the block bitmaps say, to
+//! the bit. That is more than is needed to trust the free ones, and makes the
+//! trust robust: a damaged extent, inode or bitmap would have to be matched by
+//! a damage elsewhere that hides it.
+
+use super::FileSystem;
+use super::bitmap::Bitmap;
+use super::finding::{Finding, Owner};
+use super::format::{self, be32, compat, incompat, le16, le32};
+use super::groups::Group;
+use super::inode::Inode;
+use super::runs::{Fault, Kind, Run};
+use super::superblock::Superblock;
+use crate::error::{Doing, Error, Result};
+use crate::progress::Progress;
+use crate::protocol::Stage;
+use std::ops::Range;
+
+/// How much of an inode table is read at once, in bytes. A multiple of every inode's size.
+const PIECE: usize = 256 << 10;
+
+/// What speaks against trusting the free blocks, from the superblock alone.
+pub(super) fn state(superblock: &Superblock) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let state = superblock.state();
+    let unaccounted = superblock.features().unaccounted();
+    if !unaccounted.is_empty() {
+        findings.push(Finding::Unsupported(format!(
+            "the features {}",
+            unaccounted.join(", ")
+        )));
+    }
+    if !state.has_journal {
+        findings.push(Finding::NoJournal);
+    } else if superblock.journal_inode().is_none() {
+        findings.push(Finding::JournalElsewhere);
+    }
+    if state.needs_recovery {
+        findings.push(Finding::NeedsRecovery);
+    }
+    if !state.valid {
+        findings.push(Finding::NotClean);
+    }
+    if state.has_errors() {
+        findings.push(Finding::Errors {
+            count: state.error_count,
+        });
+    }
+    if state.orphans {
+        findings.push(Finding::Orphans);
+    }
+    findings
+}
+
+/// What a walk came to.
+pub(super) struct Outcome {
+    /// What was found, not more than asked for (and [`Finding::TooMany`]).
+    pub(super) findings: Vec<Finding>,
+    /// The blocks in use, true only where nothing was found.
+    pub(super) used: Bitmap,
+}
+
+/// Walks over `fs` until `most` things were found. Says nothing of the superblock's [`state`].
+///
+/// # Errors
+/// Those of reading, and cancelled.
+pub(super) fn survey(fs: &FileSystem, progress: &dyn Progress, most: usize) -> Result<Outcome> {
+    let geometry = fs.geometry();
+    let blocks = geometry.first_block..geometry.blocks;
+    let mut survey = Survey {
+        fs,
+        progress,
+        most,
+        findings: Vec::new(),
+        marked: Bitmap::new(blocks.clone()),
+        used: Bitmap::new(blocks),
+        attributes: None,
+        journal_seen: false,
+        scratch: Vec::new(),
+    };
+    match survey.run() {
+        Ok(()) | Err(Halt::Enough) => Ok(Outcome {
+            findings: survey.findings,
+            used: survey.used,
+        }),
+        Err(Halt::Failed(error)) => Err(error),
+    }
+}
+
+/// Why a walk ends early.
+enum Halt {
+    /// Enough was found.
+    Enough,
+    /// It cannot go on.
+    Failed(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Halt {
+        Halt::Failed(error)
+    }
+}
+
+type Step<T = ()> = std::result::Result<T, Halt>;
+
+struct Survey<'f> {
+    fs: &'f FileSystem<'f>,
+    progress: &'f dyn Progress,
+    most: usize,
+    findings: Vec<Finding>,
+    /// What the block bitmaps call used.
+    marked: Bitmap,
+    /// What said that it is in use.
+    used: Bitmap,
+    /// Blocks of extended attributes: several inodes may use one. Made when the first is met.
+    attributes: Option<Bitmap>,
+    journal_seen: bool,
+    scratch: Vec<u8>,
+}
+
+impl<'f> Survey<'f> {
+    fn run(&mut self) -> Step {
+        let fs = self.fs;
+        for (number, group) in (0..).zip(fs.groups()) {
+            self.descriptor(number, group)?;
+        }
+        for (number, group) in (0..).zip(fs.groups()) {
+            self.progress.check()?;
+            self.block_bitmap(number, group)?;
+        }
+        self.layout()?;
+        self.inodes()?;
+        if fs.superblock().state().has_journal && !self.journal_seen {
+            self.report(Finding::Journal("cannot be read"))?;
+        }
+        self.free_blocks()?;
+        self.lost()
+    }
+
+    fn report(&mut self, finding: Finding) -> Step {
+        self.findings.push(finding);
+        if self.findings.len() < self.most {
+            return Ok(());
+        }
+        if self.most > 1 {
+            self.findings.push(Finding::TooMany);
+        }
+        Err(Halt::Enough)
+    }
+
+    /// Notes that `owner` uses `blocks`. Whether nobody else does.
+    fn claim(&mut self, owner: Owner, blocks: Range<u64>) -> Step<bool> {
+        let block = blocks.start;
+        let length = blocks.end - blocks.start;
+        if !self.marked.all(blocks.clone()) {
+            let count = length - self.marked.count(blocks.clone());
+            self.report(Finding::UsedButFree {
+                owner,
+                block,
+                count,
+            })?;
+        }
+        let alone = !self.used.any(blocks.clone());
+        if !alone {
+            let count = self.used.count(blocks.clone());
+            self.report(Finding::UsedTwice {
+                owner,
+                block,
+                count,
+            })?;
+        }
+        self.used.set(blocks);
+        Ok(alone)
+    }
+
+    /// Checks a descriptor, and that what it names lies where it may.
+    fn descriptor(&mut self, number: u32, group: &Group) -> Step {
+        let geometry = self.fs.geometry();
+        if !group.sum_right {
+            self.report(Finding::DescriptorChecksum { group: number })?;
+        }
+        let anywhere = self.fs.superblock().features().incompat(incompat::FLEX_BG);
+        let own = geometry.group_blocks(number);
+        for (owner, place) in owners(number).into_iter().zip(group.places(geometry)) {
+            let inside = anywhere || (own.start <= place.start && place.end <= own.end);
+            if !geometry.contains(&place) || !inside {
+                self.report(Finding::Misplaced {
+                    owner,
+                    block: place.start,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what a group's block bitmap calls used.
+    fn block_bitmap(&mut self, number: u32, group: &Group) -> Step {
+        let geometry = self.fs.geometry();
+        let own = geometry.group_blocks(number);
+        let places = group.places(geometry);
+        if self.fs.blocks_uninit(group) {
+            // As the kernel makes it when it first needs it (ext4_init_block_bitmap): what the
+            // group itself keeps, as far as it lies in the group.
+            self.marked.set(geometry.base_metadata(number));
+            for place in places {
+                let (start, end) = (place.start.max(own.start), place.end.min(own.end));
+                if start < end {
+                    self.marked.set(start..end);
+                }
+            }
+            return Ok(());
+        }
+        let [place, ..] = places;
+        if !geometry.contains(&place) {
+            return Ok(());
+        }
+        let mut bytes = std::mem::take(&mut self.scratch);
+        self.fs.read_block(place.start, &mut bytes)?;
+        if !self.fs.block_bitmap_right(group, &bytes) {
+            self.report(Finding::BitmapChecksum {
+                of: Owner::BlockBitmap(number),
+            })?;
+        }
+        self.marked.load(own, &bytes);
+        self.scratch = bytes;
+        Ok(())
+    }
+
+    /// Claims what lies where it does by the format's own layout.
+    fn layout(&mut self) -> Step {
+        let fs = self.fs;
+        let geometry = fs.geometry();
+        for (number, group) in (0..).zip(fs.groups()) {
+            self.claim(Owner::Descriptors(number), geometry.base_metadata(number))?;
+            for (owner, place) in owners(number).into_iter().zip(group.places(geometry)) {
+                // Those that lie elsewhere are reported already.
+                if geometry.contains(&place) {
+                    self.claim(owner, place)?;
+                }
+            }
+        }
+        if let Some(block) = geometry.mmp_block {
+            self.claim_inside(Owner::MountProtection, block..block.saturating_add(1))?;
+        }
+        Ok(())
+    }
+
+    /// Claims blocks whose number was not checked yet.
+    fn claim_inside(&mut self, owner: Owner, blocks: Range<u64>) -> Step<bool> {
+        if self.fs.geometry().contains(&blocks) {
+            return self.claim(owner, blocks);
+        }
+        self.report(Finding::Misplaced {
+            owner,
+            block: blocks.start,
+        })?;
+        Ok(false)
+    }
+
+    /// Looks at every inode that was ever written.
+    fn inodes(&mut self) -> Step {
+        let fs = self.fs;
+        let inode_bytes = u64::from(fs.geometry().inode_bytes);
+        let table = |group: &Group| fs.written_inodes(group).map_or(0, u64::from) * inode_bytes;
+        let total = fs.groups().iter().map(table).sum();
+        let mut done = 0;
+        let mut free = 0;
+        for (number, group) in (0..).zip(fs.groups()) {
+            self.progress.step(Stage::Check, done, total);
+            self.progress.check()?;
+            free += self.group_inodes(number, group)?;
+            done += table(group);
+        }
+        self.progress.step(Stage::Check, total, total);
+        let recorded = u64::from(fs.superblock().free_inodes());
+        self.free_inodes(None, recorded, free)
+    }
+
+    fn free_inodes(&mut self, group: Option<u32>, recorded: u64, counted: u64) -> Step {
+        if recorded == counted {
+            return Ok(());
+        }
+        self.report(Finding::FreeInodes {
+            group,
+            recorded,
+            counted,
+        })
+    }
+
+    /// Looks at a group's inodes. How many are free.
+    fn group_inodes(&mut self, number: u32, group: &Group) -> Step<u64> {
+        let fs = self.fs;
+        let geometry = fs.geometry();
+        let all = geometry.inodes_per_group;
+        let first = number * all + 1;
+        let [_, bitmap, table] = group.places(geometry);
+        let Some(written) = fs.written_inodes(group) else {
+            self.free_inodes(Some(number), u64::from(group.free_inodes), u64::from(all))?;
+            return Ok(u64::from(all));
+        };
+        if !geometry.contains(&bitmap) || !geometry.contains(&table) {
+            return Ok(0);
+        }
+        let mut marks = Vec::new();
+        fs.read_block(bitmap.start, &mut marks)?;
+        if !fs.inode_bitmap_right(group, &marks) {
+            self.report(Finding::BitmapChecksum {
+                of: Owner::InodeBitmap(number),
+            })?;
+        }
+        let marked = |index: u32| marks[(index / 8) as usize] & (1 << (index % 8)) != 0;
+        let free = (0..all).filter(|index| !marked(*index)).count() as u64;
+        self.free_inodes(Some(number), u64::from(group.free_inodes), free)?;
+        for index in (written..all).filter(|index| marked(*index)) {
+            self.report(Finding::InodeUnwritten {
+                inode: first + index,
+            })?;
+        }
+
+        let inode_bytes = geometry.inode_bytes as usize;
+        let mut at = table.start * u64::from(geometry.block_bytes);
+        let mut rest = written as usize * inode_bytes;
+        let mut index = 0;
+        let mut piece = vec![0; PIECE.min(rest)];
+        while rest > 0 {
+            let length = rest.min(PIECE);
+            fs.view()
+                .read_at(&mut piece[..length], at)
+                .doing("reading ext4 inodes")?;
+            for bytes in piece[..length].chunks_exact(inode_bytes) {
+                self.inode(first + index, bytes, marked(index))?;
+                index += 1;
+            }
+            at += length as u64;
+            rest -= length;
+            self.progress.check()?;
+        }
+        Ok(free)
+    }
+
+    /// Looks at an inode: in use if the bitmap says so, or if it has links, as e2fsck sees it.
+    fn inode(&mut self, number: u32, bytes: &[u8], marked: bool) -> Step {
+        let links = le16(bytes, 0x1a);
+        if !marked && links == 0 {
+            return Ok(());
+        }
+        if !marked {
+            self.report(Finding::InodeUnmarked { inode: number })?;
+        }
+        // Where orphans are known of, they are no news.
+        let orphans = self.fs.superblock().state().orphans;
+        if links == 0 && number >= self.fs.geometry().first_inode && !orphans {
+            self.report(Finding::InodeUnlinked { inode: number })?;
+        }
+        if !self.fs.inode_right(number, bytes, &mut self.scratch) {
+            self.report(Finding::InodeChecksum { inode: number })?;
+        }
+        let inode = Inode::parse(self.fs, number, bytes);
+        if let Some(block) = inode.attributes {
+            self.attributes(number, block)?;
+        }
+        if number == format::INODE_RESIZE {
+            return self.resize_inode(&inode);
+        }
+        self.contents(&inode)
+    }
+
+    /// Claims a block of extended attributes, which inodes may share.
+    fn attributes(&mut self, inode: u32, block: u64) -> Step {
+        let blocks = block..block.saturating_add(1);
+        if self.attributes.as_ref().is_some_and(|met| met.has(block)) {
+            return Ok(());
+        }
+        self.claim_inside(Owner::Inode(inode), blocks.clone())?;
+        let geometry = self.fs.geometry();
+        self.attributes
+            .get_or_insert_with(|| Bitmap::new(geometry.first_block..geometry.blocks))
+            .set(blocks);
+        Ok(())
+    }
+
+    /// Claims what an inode's contents use.
+    fn contents(&mut self, inode: &Inode) -> Step {
+        let fs = self.fs;
+        for run in fs.runs(inode) {
+            let run = match run {
+                Ok(run) => run,
+                Err(Fault::Found(finding)) => return self.report(finding),
+                Err(Fault::Failed(error)) => return Err(error.into()),
+            };
+            let alone = self.claim(Owner::Inode(inode.number), run.blocks())?;
+            if run.kind == Kind::Map {
+                self.progress.check()?;
+                if !alone {
+                    // It may lead back to itself.
+                    return Ok(());
+                }
+            } else if alone {
+                self.special(inode.number, run)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks into the files that say in which state the file system is.
+    fn special(&mut self, inode: u32, run: Run) -> Step {
+        let superblock = self.fs.superblock();
+        let features = superblock.features();
+        let mut bytes = Vec::new();
+        if features.compat(compat::HAS_JOURNAL)
+            && superblock.journal_inode() == Some(inode)
+            && run.file_block == 0
+        {
+            self.journal_seen = true;
+            self.fs.read_block(run.block, &mut bytes)?;
+            self.journal(&bytes)?;
+        }
+        if features.compat(compat::ORPHAN_FILE) && superblock.orphan_inode() == inode {
+            for block in run.blocks() {
+                self.fs.read_block(block, &mut bytes)?;
+                self.orphans(&bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the journal's own superblock (include/linux/jbd2.h).
+    fn journal(&mut self, bytes: &[u8]) -> Step {
+        let kind = be32(bytes, 4);
+        if be32(bytes, 0) != format::JOURNAL_MAGIC || !matches!(kind, 3 | 4) {
+            return self.report(Finding::Journal("has no superblock"));
+        }
+        let needs_recovery = self.fs.superblock().state().needs_recovery;
+        if be32(bytes, 0x1c) != 0 && !needs_recovery {
+            self.report(Finding::Journal("holds changes that nobody announced"))?;
+        }
+        if be32(bytes, 0x20) != 0 {
+            self.report(Finding::Journal("recorded an error"))?;
+        }
+        Ok(())
+    }
+
+    /// Looks at a block of the orphan file (the kernel's fs/ext4/orphan.c).
+    fn orphans(&mut self, bytes: &[u8]) -> Step {
+        let tail = bytes.len() - 8;
+        let empty = bytes[..tail].iter().all(|byte| *byte == 0);
+        let known = self.fs.superblock().state().orphans;
+        if (empty && le32(bytes, tail) == format::ORPHAN_MAGIC) || known {
+            return Ok(());
+        }
+        self.report(Finding::Orphans)
+    }
+
+    /// Claims the one block that the resize inode has of its own. It names the blocks kept for
+    /// more descriptors, which belong to the layout, and which name their copies in other groups.
+    fn resize_inode(&mut self, inode: &Inode) -> Step {
+        const DOUBLE: usize = 13;
+        let owner = Owner::Inode(inode.number);
+        let wrong = |what| Finding::Map {
+            inode: inode.number,
+            what,
+        };
+        let number = |index| u64::from(le32(&inode.map, index * 4));
+        if (0..15).any(|index| index != DOUBLE && number(index) != 0) {
+            return self.report(wrong("more than one block is named"));
+        }
+        let features = self.fs.superblock().features();
+        match (number(DOUBLE), features.compat(compat::RESIZE_INODE)) {
+            (0, false) => return Ok(()),
+            (0, true) => return self.report(wrong("nothing is named")),
+            (_, false) => return self.report(wrong("the feature resize_inode is missing")),
+            (_, true) => {}
+        }
+        let block = number(DOUBLE);
+        if !self.claim_inside(owner, block..block + 1)? {
+            return Ok(());
+        }
+        let descriptors = self.fs.geometry().base_metadata(0);
+        let mut bytes = Vec::new();
+        self.fs.read_block(block, &mut bytes)?;
+        for at in (0..bytes.len()).step_by(4) {
+            let block = u64::from(le32(&bytes, at));
+            if block != 0 && !descriptors.contains(&block) {
+                self.report(Finding::Misplaced { owner, block })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports what is called used and is not; needs the bitmap up for it.
+    fn lost(&mut self) -> Step {
+        let mut lost = std::mem::replace(&mut self.marked, Bitmap::new(0..0));
+        lost.subtract(&self.used);
+        for run in lost.runs(true) {
+            self.report(Finding::Lost {
+                block: run.start,
+                count: run.end - run.start,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Compares the numbers of free blocks.
+    fn free_blocks(&mut self) -> Step {
+        let fs = self.fs;
+        let mut all = 0;
+        for (number, group) in (0..).zip(fs.groups()) {
+            let own = fs.geometry().group_blocks(number);
+            let counted = own.end - own.start - self.marked.count(own);
+            all += counted;
+            if counted != u64::from(group.free_blocks) {
+                self.report(Finding::FreeBlocks {
+                    group: Some(number),
+                    recorded: u64::from(group.free_blocks),
+                    counted,
+                })?;
+            }
+        }
+        let recorded = fs.superblock().free_blocks();
+        if recorded != all {
+            self.report(Finding::FreeBlocks {
+                group: None,
+                recorded,
+                counted: all,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Who owns the places that a descriptor names, in their order.
+fn owners(group: u32) -> [Owner; 3] {
+    [
+        Owner::BlockBitmap(group),
+        Owner::InodeBitmap(group),
+        Owner::InodeTable(group),
+    ]
+}
