@@ -32,6 +32,8 @@ pub enum ErrorKind {
     Denied,
     /// Refused for a reason that the plan names.
     Refused,
+    /// A program that is needed is not installed.
+    Missing,
 }
 
 /// The part of a stick that an error speaks of.
@@ -123,6 +125,14 @@ pub enum Error {
         /// What.
         detail: String,
     },
+    /// A program that is needed is not installed.
+    #[error("{program} is not installed")]
+    Missing {
+        /// Its name.
+        program: &'static str,
+        /// The package that brings it, as Debian and Fedora call it.
+        package: &'static str,
+    },
     /// An input or output error, with what was being done.
     #[error("{doing}: {source}")]
     Io {
@@ -194,6 +204,7 @@ impl Error {
             Error::Refused { .. } => ErrorKind::Refused,
             Error::Cancelled => ErrorKind::Cancelled,
             Error::Denied { .. } => ErrorKind::Denied,
+            Error::Missing { .. } => ErrorKind::Missing,
             Error::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
                 io::ErrorKind::PermissionDenied => ErrorKind::Denied,

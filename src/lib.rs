@@ -11,6 +11,7 @@
 pub mod error;
 pub mod overlay;
 pub mod ext4;
+pub mod practice;
 pub mod progress;
 pub mod protocol;
 pub mod storage;
