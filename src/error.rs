@@ -36,8 +36,9 @@ pub enum ErrorKind {
     Missing,
 }
 
-/// The part of a stick that an error speaks of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The part of a stick that an error or a finding speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Part {
     /// The folder LiveOS and its names.
     Stick,

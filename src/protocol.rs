@@ -3,7 +3,7 @@
 //! Codes and numbers only; whoever shows them makes the words. The JSON texts
 //! are a contract that people script against, pinned in `tests/protocol.rs`.
 
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Part};
 use crate::units::{Bytes, Sectors};
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +143,178 @@ pub enum Pending {
     Borrowed,
 }
 
+/// What `list --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listing {
+    /// All sticks found, the booted one first.
+    pub sticks: Vec<Found>,
+}
+
+/// A stick that was found without being named.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// What to call it on the command line: a device, a directory, or `live`.
+    pub path: String,
+    /// Its block device, where it has one.
+    pub device: Option<String>,
+    /// Where it is mounted; none where it is not.
+    pub mounted: Option<String>,
+    /// Its file system's label.
+    pub label: Option<String>,
+    /// Its file system: `vfat`, `ext4`, ….
+    pub file_system: String,
+    /// The size of its file system.
+    pub bytes: Bytes,
+    /// Whether the running system was started from it.
+    pub booted: bool,
+    /// Maker and model as the device gives them.
+    pub model: Option<String>,
+    /// Which port it is plugged into, as the kernel counts them (`1-4.2`).
+    pub port: Option<String>,
+}
+
+/// What a refresh would do: what `plan --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The stick itself.
+    pub stick: Stick,
+    /// The image, before and after.
+    pub image: PlannedImage,
+    /// The overlay, before and after.
+    pub overlay: PlannedOverlay,
+    /// What is to be done to the image's blocks.
+    pub blocks: PlannedBlocks,
+    /// The room that it takes.
+    pub space: PlannedSpace,
+    /// Whether blocks of deleted files can be given back.
+    pub free_blocks: FreeBlocks,
+    /// About how long it takes; none where nobody can know.
+    pub seconds: Option<u64>,
+    /// Why it is not done; empty where nothing speaks against it.
+    pub refusals: Vec<Refusal>,
+}
+
+/// The image before and after a refresh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedImage {
+    /// Its size now.
+    pub bytes: Bytes,
+    /// Its size afterwards, estimated.
+    pub estimated_bytes: Bytes,
+    /// Its size afterwards at the very most.
+    pub largest_bytes: Bytes,
+}
+
+/// The overlay before and after a refresh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedOverlay {
+    /// Used now.
+    pub used_sectors: Sectors,
+    /// Used afterwards.
+    pub after_sectors: Sectors,
+    /// Altogether.
+    pub total_sectors: Sectors,
+}
+
+/// What a refresh does to the image's blocks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedBlocks {
+    /// A block's size before compression.
+    pub block_bytes: Bytes,
+    /// All blocks of the inner image.
+    pub total: u64,
+    /// Those that are compressed anew.
+    pub changed: u64,
+    /// Those that become holes, for no file uses them.
+    pub freed: u64,
+}
+
+/// How room for the new image is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpaceMode {
+    /// Both images fit on the stick.
+    Beside,
+    /// They fit once the overlay's unused end is cut off; it grows back afterwards.
+    ShortenedOverlay,
+    /// The new image is written elsewhere first and then replaces the old one.
+    Scratch,
+    /// There is no way.
+    None,
+}
+
+/// The room that a refresh takes on the stick.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedSpace {
+    /// How it is found.
+    pub mode: SpaceMode,
+    /// Needed at the very most.
+    pub needed_bytes: Bytes,
+    /// There, for whoever asks.
+    pub available_bytes: Bytes,
+    /// The longest file that the stick's file system can hold; none where that is no concern.
+    pub file_limit_bytes: Option<Bytes>,
+}
+
+/// Whether the root file system's own record of its free blocks is believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreeBlocks {
+    /// Believed: what deleted files held is given back.
+    pub trusted: bool,
+    /// Why not; none where it is.
+    pub reason: Option<Distrust>,
+    /// Technical detail, in English.
+    pub detail: Option<String>,
+}
+
+/// Why blocks of deleted files are left as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Distrust {
+    /// The person does not want it.
+    NotWanted,
+    /// The system runs from this stick.
+    Live,
+    /// The system was not shut down: its last changes are still to be put in place.
+    NotClean,
+    /// The file system recorded errors, or contradicts itself.
+    Errors,
+    /// The file system has features that are not handled.
+    Unsupported,
+}
+
+/// One reason not to refresh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind.
+    pub code: ErrorKind,
+    /// One sentence what.
+    pub message: String,
+    /// One sentence what to do.
+    pub hint: String,
+}
+
+/// How much a finding of `check` weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weight {
+    /// Worth knowing; nothing is wrong.
+    Note,
+    /// Something is damaged.
+    Damage,
+}
+
+/// One thing that `check` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Where.
+    pub part: Part,
+    /// How much it weighs.
+    pub weight: Weight,
+    /// Technical detail, in English.
+    pub detail: String,
+}
+
 /// A stage of a long operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -193,6 +365,24 @@ pub enum Event {
         before: Box<Status>,
         /// After.
         after: Box<Status>,
+    },
+    /// A practice stick is made.
+    Made {
+        /// Which stick.
+        stick: String,
+        /// What it took.
+        seconds: f64,
+        /// What it holds.
+        status: Box<Status>,
+    },
+    /// One stick was read from end to end.
+    Checked {
+        /// Which stick.
+        stick: String,
+        /// What it took.
+        seconds: f64,
+        /// What was found; empty where nothing was.
+        findings: Vec<Finding>,
     },
     /// One stick failed.
     Failed {

@@ -1,0 +1,354 @@
+//! The JSON texts that people script against, and that the window reads.
+//!
+//! A change here breaks somebody's script: add, do not rename.
+
+#![allow(clippy::unwrap_used)]
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+use sugar_cellar::error::{ErrorKind, Part};
+use sugar_cellar::protocol::*;
+use sugar_cellar::units::{Bytes, Sectors};
+
+/// `value` is written as `text`, on one line, and read back from it.
+fn pinned<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, text: &str) {
+    let text: String = text.lines().map(str::trim_start).collect();
+    assert_eq!(serde_json::to_string(value).unwrap(), text);
+    assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value);
+}
+
+fn stick() -> Stick {
+    Stick {
+        path: "/dev/sdb1".into(),
+        label: Some("SOAS".into()),
+        file_system: "vfat".into(),
+        free_bytes: Bytes(1_000_000_000),
+        booted: false,
+    }
+}
+
+fn status() -> Status {
+    Status {
+        stick: stick(),
+        image: Image {
+            kind: ImageKind::Nested,
+            file: "LiveOS/squashfs.img".into(),
+            bytes: Bytes(700_000_000),
+            compression: "xz".into(),
+            block_bytes: Bytes(131_072),
+            inner: Some("LiveOS/rootfs.img".into()),
+            inner_bytes: Some(Bytes(4_294_967_296)),
+        },
+        overlay: Overlay {
+            kind: OverlayKind::Snapshot,
+            file: Some("LiveOS/overlay-SOAS-1234-ABCD".into()),
+            state: OverlayState::Active,
+            used_sectors: Sectors(98_936),
+            total_sectors: Sectors(163_840),
+            metadata_sectors: Sectors(400),
+            chunk_sectors: Sectors(8),
+            percent: 60.5,
+        },
+        home: None,
+        pending: None,
+    }
+}
+
+const STATUS: &str = r#"{"stick":{"path":"/dev/sdb1","label":"SOAS","file_system":"vfat","free_bytes":1000000000,"booted":false},
+    "image":{"kind":"nested","file":"LiveOS/squashfs.img","bytes":700000000,"compression":"xz","block_bytes":131072,
+    "inner":"LiveOS/rootfs.img","inner_bytes":4294967296},
+    "overlay":{"kind":"snapshot","file":"LiveOS/overlay-SOAS-1234-ABCD","state":"active","used_sectors":98936,
+    "total_sectors":163840,"metadata_sectors":400,"chunk_sectors":8,"percent":60.5},"home":null,"pending":null}"#;
+
+#[test]
+fn a_status() {
+    pinned(&status(), STATUS);
+}
+
+#[test]
+fn a_status_of_another_kind() {
+    let flat = Status {
+        stick: Stick {
+            path: "live".into(),
+            label: None,
+            file_system: "ext4".into(),
+            free_bytes: Bytes(0),
+            booted: true,
+        },
+        image: Image {
+            kind: ImageKind::Flat,
+            file: "LiveOS/squashfs.img".into(),
+            bytes: Bytes(5),
+            compression: "zstd".into(),
+            block_bytes: Bytes(1_048_576),
+            inner: None,
+            inner_bytes: None,
+        },
+        overlay: Overlay {
+            kind: OverlayKind::None,
+            file: None,
+            state: OverlayState::Empty,
+            used_sectors: Sectors(0),
+            total_sectors: Sectors(0),
+            metadata_sectors: Sectors(0),
+            chunk_sectors: Sectors(0),
+            percent: 0.0,
+        },
+        home: Some(Home {
+            file: "LiveOS/home.img".into(),
+            bytes: Bytes(9),
+            used_bytes: None,
+            encrypted: true,
+        }),
+        pending: Some(Pending::Cleanup),
+    };
+    pinned(
+        &flat,
+        r#"{"stick":{"path":"live","label":null,"file_system":"ext4","free_bytes":0,"booted":true},
+        "image":{"kind":"flat","file":"LiveOS/squashfs.img","bytes":5,"compression":"zstd","block_bytes":1048576,
+        "inner":null,"inner_bytes":null},
+        "overlay":{"kind":"none","file":null,"state":"empty","used_sectors":0,"total_sectors":0,"metadata_sectors":0,
+        "chunk_sectors":0,"percent":0.0},
+        "home":{"file":"LiveOS/home.img","bytes":9,"used_bytes":null,"encrypted":true},"pending":"cleanup"}"#,
+    );
+}
+
+#[test]
+fn a_listing() {
+    let listing = Listing {
+        sticks: vec![Found {
+            path: "/dev/sdb1".into(),
+            device: Some("/dev/sdb1".into()),
+            mounted: None,
+            label: Some("SOAS".into()),
+            file_system: "vfat".into(),
+            bytes: Bytes(8_000_000_000),
+            booted: false,
+            model: Some("SanDisk Cruzer".into()),
+            port: Some("1-4.2".into()),
+        }],
+    };
+    pinned(
+        &listing,
+        r#"{"sticks":[{"path":"/dev/sdb1","device":"/dev/sdb1","mounted":null,"label":"SOAS","file_system":"vfat",
+        "bytes":8000000000,"booted":false,"model":"SanDisk Cruzer","port":"1-4.2"}]}"#,
+    );
+    pinned(&Listing { sticks: vec![] }, r#"{"sticks":[]}"#);
+}
+
+#[test]
+fn a_plan() {
+    let plan = Plan {
+        stick: stick(),
+        image: PlannedImage {
+            bytes: Bytes(700),
+            estimated_bytes: Bytes(710),
+            largest_bytes: Bytes(800),
+        },
+        overlay: PlannedOverlay {
+            used_sectors: Sectors(98_936),
+            after_sectors: Sectors(16),
+            total_sectors: Sectors(163_840),
+        },
+        blocks: PlannedBlocks {
+            block_bytes: Bytes(131_072),
+            total: 32_768,
+            changed: 500,
+            freed: 40,
+        },
+        space: PlannedSpace {
+            mode: SpaceMode::None,
+            needed_bytes: Bytes(800),
+            available_bytes: Bytes(100),
+            file_limit_bytes: Some(Bytes(4_294_967_295)),
+        },
+        free_blocks: FreeBlocks {
+            trusted: false,
+            reason: Some(Distrust::NotClean),
+            detail: Some("the journal needs recovery".into()),
+        },
+        seconds: Some(12),
+        refusals: vec![Refusal {
+            code: ErrorKind::NoSpace,
+            message: "There is not enough room.".into(),
+            hint: "Delete something.".into(),
+        }],
+    };
+    pinned(
+        &plan,
+        r#"{"stick":{"path":"/dev/sdb1","label":"SOAS","file_system":"vfat","free_bytes":1000000000,"booted":false},
+        "image":{"bytes":700,"estimated_bytes":710,"largest_bytes":800},
+        "overlay":{"used_sectors":98936,"after_sectors":16,"total_sectors":163840},
+        "blocks":{"block_bytes":131072,"total":32768,"changed":500,"freed":40},
+        "space":{"mode":"none","needed_bytes":800,"available_bytes":100,"file_limit_bytes":4294967295},
+        "free_blocks":{"trusted":false,"reason":"not_clean","detail":"the journal needs recovery"},
+        "seconds":12,
+        "refusals":[{"code":"no_space","message":"There is not enough room.","hint":"Delete something."}]}"#,
+    );
+}
+
+#[test]
+fn events() {
+    pinned(
+        &Event::Hello { version: VERSION },
+        r#"{"event":"hello","version":1}"#,
+    );
+    let progress = |eta_seconds| Event::Progress {
+        stick: "live".into(),
+        stage: Stage::Build,
+        done: 5,
+        total: 10,
+        eta_seconds,
+    };
+    pinned(
+        &progress(None),
+        r#"{"event":"progress","stick":"live","stage":"build","done":5,"total":10,"eta_seconds":null}"#,
+    );
+    pinned(
+        &progress(Some(7)),
+        r#"{"event":"progress","stick":"live","stage":"build","done":5,"total":10,"eta_seconds":7}"#,
+    );
+    let finished = Event::Finished {
+        stick: "/dev/sdb1".into(),
+        seconds: 1.5,
+        before: Box::new(status()),
+        after: Box::new(status()),
+    };
+    let text = format!(
+        r#"{{"event":"finished","stick":"/dev/sdb1","seconds":1.5,"before":{STATUS},"after":{STATUS}}}"#
+    );
+    pinned(&finished, &text);
+    let made = Event::Made {
+        stick: "practice".into(),
+        seconds: 2.0,
+        status: Box::new(status()),
+    };
+    pinned(
+        &made,
+        &format!(r#"{{"event":"made","stick":"practice","seconds":2.0,"status":{STATUS}}}"#),
+    );
+    let failed = Event::Failed {
+        stick: "/dev/sdb1".into(),
+        code: ErrorKind::Busy,
+        message: "It is in use.".into(),
+        hint: "Close what uses it.".into(),
+    };
+    pinned(
+        &failed,
+        r#"{"event":"failed","stick":"/dev/sdb1","code":"busy","message":"It is in use.","hint":"Close what uses it."}"#,
+    );
+    let checked = Event::Checked {
+        stick: "/dev/sdb1".into(),
+        seconds: 3.0,
+        findings: vec![Finding {
+            part: Part::Overlay,
+            weight: Weight::Damage,
+            detail: "area 3 lies outside".into(),
+        }],
+    };
+    pinned(
+        &checked,
+        r#"{"event":"checked","stick":"/dev/sdb1","seconds":3.0,
+        "findings":[{"part":"overlay","weight":"damage","detail":"area 3 lies outside"}]}"#,
+    );
+}
+
+/// All words that stand for a value, each in the one form that readers compare with.
+#[test]
+fn words() {
+    fn word<T: Serialize>(value: T) -> String {
+        let text = serde_json::to_string(&value).unwrap();
+        text.trim_matches('"').to_owned()
+    }
+    let all = |words: &[String]| words.join(" ");
+    use OverlayState as State;
+    let states = [
+        State::Empty,
+        State::Active,
+        State::NearlyFull,
+        State::Full,
+        State::Invalid,
+    ];
+    assert_eq!(
+        all(&states.map(word)),
+        "empty active nearly_full full invalid"
+    );
+    let kinds = [
+        OverlayKind::Snapshot,
+        OverlayKind::Overlayfs,
+        OverlayKind::None,
+    ];
+    assert_eq!(all(&kinds.map(word)), "snapshot overlayfs none");
+    let pending = [Pending::Finish, Pending::Cleanup, Pending::Borrowed];
+    assert_eq!(all(&pending.map(word)), "finish cleanup borrowed");
+    let stages = [
+        Stage::Check,
+        Stage::Merge,
+        Stage::Build,
+        Stage::Verify,
+        Stage::Commit,
+        Stage::Drop,
+    ];
+    assert_eq!(
+        all(&stages.map(word)),
+        "check merge build verify commit drop"
+    );
+    let modes = [
+        SpaceMode::Beside,
+        SpaceMode::ShortenedOverlay,
+        SpaceMode::Scratch,
+        SpaceMode::None,
+    ];
+    assert_eq!(
+        all(&modes.map(word)),
+        "beside shortened_overlay scratch none"
+    );
+    use Distrust::{Errors, Live, NotClean, NotWanted, Unsupported};
+    let distrust = [NotWanted, Live, NotClean, Errors, Unsupported];
+    assert_eq!(
+        all(&distrust.map(word)),
+        "not_wanted live not_clean errors unsupported"
+    );
+    assert_eq!(
+        all(&[Weight::Note, Weight::Damage].map(word)),
+        "note damage"
+    );
+    let codes = [
+        ErrorKind::NotFound,
+        ErrorKind::NoSpace,
+        ErrorKind::Unsupported,
+        ErrorKind::Damaged,
+        ErrorKind::Busy,
+        ErrorKind::Cancelled,
+        ErrorKind::Io,
+        ErrorKind::Denied,
+        ErrorKind::Refused,
+        ErrorKind::Missing,
+    ];
+    assert_eq!(
+        all(&codes.map(word)),
+        "not_found no_space unsupported damaged busy cancelled io denied refused missing"
+    );
+    use Part::{Disk, Ext4, Image as ImagePart, NewImage, Overlay as OverlayPart, Scratch};
+    let parts = [
+        Part::Stick,
+        Disk,
+        ImagePart,
+        NewImage,
+        OverlayPart,
+        Ext4,
+        Scratch,
+    ];
+    assert_eq!(
+        all(&parts.map(word)),
+        "stick disk image new_image overlay ext4 scratch"
+    );
+}
+
+#[test]
+fn a_newer_helper_may_say_more() {
+    let more = r#"{"event":"hello","version":1,"since":"tomorrow"}"#;
+    let hello: Event = serde_json::from_str(more).unwrap();
+    assert_eq!(hello, Event::Hello { version: 1 });
+}
