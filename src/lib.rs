@@ -14,5 +14,6 @@ pub mod ext4;
 pub mod practice;
 pub mod progress;
 pub mod protocol;
+pub mod squash;
 pub mod storage;
 pub mod units;

@@ -1,0 +1,128 @@
+//! Makes images with mksquashfs, and asks the other readers what is in them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// A folder, and images made of it.
+pub struct Maker {
+    place: TempDir,
+}
+
+impl Maker {
+    pub fn new() -> Maker {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("tree")).unwrap();
+        Maker { place }
+    }
+
+    /// A path beside the tree.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    /// A path in the tree.
+    pub fn tree(&self, name: &str) -> PathBuf {
+        self.path("tree").join(name)
+    }
+
+    /// Puts a file into the tree.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> &Maker {
+        let path = self.tree(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+        self
+    }
+
+    /// Makes an image of the tree; the same tree and arguments give the same bytes.
+    pub fn image(&self, arguments: &str) -> Vec<u8> {
+        let path = self.path("image");
+        let _ = fs::remove_file(&path);
+        let mut command = Command::new("mksquashfs");
+        command.arg(self.path("tree")).arg(&path);
+        command.args(["-no-progress", "-quiet", "-mkfs-time", "1600000000"]);
+        run(command.args(arguments.split_whitespace()));
+        fs::read(&path).unwrap()
+    }
+
+    /// What unsquashfs reads of one file.
+    pub fn unsquashed(&self, image: &[u8], name: &str) -> Vec<u8> {
+        let path = self.path("judged");
+        fs::write(&path, image).unwrap();
+        let output = run(Command::new("unsquashfs").arg("-cat").arg(&path).arg(name));
+        output.stdout
+    }
+
+    /// Everything that unsquashfs tells of the tree: modes, owners, sizes, times, names.
+    pub fn listed(&self, image: &[u8]) -> String {
+        let path = self.path("judged");
+        fs::write(&path, image).unwrap();
+        let output = run(Command::new("unsquashfs").arg("-lln").arg(&path));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// Runs a tool that the tests cannot do without.
+pub fn run(command: &mut Command) -> Output {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; install squashfs-tools"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// What the crate backhand reads of one file; none where it does not know the compressor.
+pub fn backhanded(image: &[u8], name: &str) -> Option<Vec<u8>> {
+    use backhand::{FilesystemReader, InnerNode};
+    use std::io::Read;
+    let reader = FilesystemReader::from_reader(std::io::Cursor::new(image)).unwrap();
+    let path = Path::new("/").join(name);
+    let node = reader.files().find(|node| node.fullpath == path).unwrap();
+    let InnerNode::File(file) = &node.inner else {
+        panic!("{name} is no file");
+    };
+    let mut bytes = Vec::new();
+    match reader.file(file).reader().read_to_end(&mut bytes) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => return None,
+        Err(error) => panic!("{error}"),
+    }
+    assert_eq!(bytes.len(), file.file_len());
+    Some(bytes)
+}
+
+/// Bytes that compress like a file system's: text, code-like and random parts, and zeros.
+/// The same seed gives the same bytes.
+pub fn contents(bytes: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut all = Vec::with_capacity(bytes + 4096);
+    while all.len() < bytes {
+        let kind = next() % 8;
+        let start = all.len();
+        while all.len() < start + 4096 {
+            match kind {
+                0 => all.push(next() as u8),
+                1..=2 => all.extend([0; 64]),
+                3..=5 => all.extend(format!("line {} of a text\n", next() % 500).into_bytes()),
+                _ => {
+                    all.extend([0x48, 0x8b, 0xe8]);
+                    all.extend(((next() % 4000) as u32).to_le_bytes());
+                }
+            }
+        }
+    }
+    all.truncate(bytes);
+    all
+}
