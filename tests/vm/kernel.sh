@@ -1,0 +1,47 @@
+#!/bin/sh
+# kernel.sh DIR: Debian's own kernel below DIR, fetched and unpacked there where
+# it is not yet, and not installed. Prints the folder that holds `boot` and `lib`.
+set -eu
+
+mkdir -p "$1"
+cd "$1"
+if [ -f kernel/complete ]; then
+    echo "$PWD/kernel"
+    exit 0
+fi
+
+as_root=
+sandbox=
+if [ "$(id -u)" = 0 ]; then
+    # Without this, apt warns that its own user may not write here.
+    sandbox="-o APT::Sandbox::User=root"
+else
+    as_root=sudo
+fi
+
+# linux-image-amd64 only names the real package. It can be an old name, whose
+# file is gone from the archive: then the lists need an update.
+fetch() {
+    package=$(apt-cache depends linux-image-amd64 2>/dev/null |
+        sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+    # shellcheck disable=SC2086 # two words or none
+    [ -n "$package" ] && apt-get $sandbox -q download "$package"
+}
+fetch >&2 || {
+    $as_root apt-get update -q >&2
+    fetch >&2
+}
+
+rm -rf kernel.new
+mkdir kernel.new
+set -- linux-image-*.deb
+# The whole package takes 400 MB unpacked, what we load from it a tenth of that.
+dpkg-deb --fsys-tarfile "$1" | tar -x -C kernel.new --wildcards \
+    './boot/vmlinuz-*' '*/modules.builtin' '*/kernel/crypto/*' '*/kernel/lib/*' '*/kernel/fs/*' \
+    '*/kernel/drivers/block/*' '*/kernel/drivers/md/*' '*/kernel/drivers/virtio/*' \
+    '*/kernel/drivers/char/virtio*' '*/kernel/arch/x86/crypto/*'
+rm -f linux-image-*.deb
+touch kernel.new/complete
+rm -rf kernel
+mv kernel.new kernel
+echo "$PWD/kernel"

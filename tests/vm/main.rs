@@ -1,0 +1,15 @@
+//! Tests against a real Linux kernel: Debian's own, booted in QEMU.
+//!
+//! What only a kernel can judge is judged here: overlays that it wrote itself
+//! through device-mapper, and what it reads from sticks that were refreshed.
+//!
+//! KVM is used where it works, emulation otherwise. `SUGAR_CELLAR_VM=tcg` leaves
+//! KVM alone, `=kvm` insists on it, `=off` skips these tests (loudly).
+
+// A panic is how a test's helpers fail.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+mod kernel_written;
+mod machine;
+mod sticks;
