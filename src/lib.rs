@@ -15,5 +15,7 @@ pub mod practice;
 pub mod progress;
 pub mod protocol;
 pub mod squash;
+pub mod stick;
 pub mod storage;
+mod system;
 pub mod units;

@@ -186,6 +186,13 @@ impl DiskFolder {
     }
 }
 
+impl From<OwnedFd> for DiskFolder {
+    /// Of a folder that is open already, for reading.
+    fn from(folder: OwnedFd) -> DiskFolder {
+        DiskFolder { folder }
+    }
+}
+
 /// A name must be one component: what comes from a stick or a caller never leads elsewhere.
 pub(super) fn single(name: &str) -> io::Result<()> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {

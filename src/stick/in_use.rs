@@ -1,0 +1,254 @@
+//! Whether anybody else uses the stick, its image or its overlay.
+//!
+//! Asked by device and inode number, never by name: a hard link, a bind mount,
+//! another process's view of the tree or a removed name change nothing. What
+//! cannot be found out counts against writing.
+
+use super::host::{Device, Host};
+use super::layout::{LIVE_OS, LiveOverlay};
+use super::loops::{Bound, Held};
+use crate::error::{Doing, Result};
+use crate::storage::Entry;
+use std::path::Path;
+
+/// dracut's name for the running system's root.
+const LIVE_ROOT: &str = "live-rw";
+
+/// Who uses a stick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InUse {
+    /// Nobody that matters.
+    Free,
+    /// The running system was started from it.
+    Live,
+    /// A loop device or a device-mapper device; which one, in English.
+    Held(String),
+    /// It could not be found out; why not, in English.
+    Unknown(String),
+}
+
+/// What nobody else may hold.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted {
+    /// Files, by the file system's device number and their inode number.
+    pub files: Vec<(Device, u64)>,
+    /// Devices.
+    pub devices: Vec<Device>,
+    /// Our own loop device, which may.
+    pub ours: Option<Device>,
+}
+
+impl Wanted {
+    /// Everything in LiveOS.
+    pub fn entries(entries: &[Entry]) -> Vec<(Device, u64)> {
+        let id = |entry: &Entry| (Device::from_raw(entry.id.0), entry.id.1);
+        entries.iter().map(id).collect()
+    }
+
+    fn wants(&self, held: &Held) -> bool {
+        self.files.contains(&(held.on, held.inode))
+            || held.own.is_some_and(|own| self.devices.contains(&own))
+    }
+}
+
+impl Host {
+    /// Who holds any of it.
+    pub(super) fn held(&self, wanted: &Wanted) -> Result<InUse> {
+        for device in &wanted.devices {
+            let holders = self.holders(*device);
+            if !holders.is_empty() {
+                let text = format!("{} is built upon the stick's device", holders.join(", "));
+                return Ok(InUse::Held(text));
+            }
+        }
+        let mut unknown = None;
+        for bound in self.loops().doing("asking for loop devices")? {
+            if Some(bound.device) == wanted.ours {
+                continue;
+            }
+            match &bound.held {
+                Some(held) if wanted.wants(held) => return Ok(InUse::Held(self.describe(&bound))),
+                Some(_) => {}
+                None => unknown = Some(bound),
+            }
+        }
+        Ok(match unknown {
+            None => InUse::Free,
+            Some(bound) => InUse::Unknown(format!(
+                "what the loop device {} holds cannot be found out ({})",
+                bound.device, bound.file
+            )),
+        })
+    }
+
+    fn describe(&self, bound: &Bound) -> String {
+        let mut text = format!("the loop device {} holds {}", bound.device, bound.file);
+        let mounts = self.all_mounts();
+        if let Some(mount) = mounts.iter().find(|mount| mount.device == bound.device) {
+            text.push_str(&format!(", mounted at {}", mount.point.display()));
+        }
+        let holders = self.holders(bound.device);
+        if !holders.is_empty() {
+            text.push_str(&format!(", used by {}", holders.join(", ")));
+        }
+        text
+    }
+
+    /// Whether the running system was started from the file system on `device`.
+    ///
+    /// `folder` is LiveOS's id, for one that does not lie at the root of the file system.
+    pub(super) fn booted(&self, device: Device, at_root: bool, folder: (u64, u64)) -> bool {
+        let mounts = self.all_mounts().into_iter();
+        let mut live = mounts.filter(|mount| mount.of_initramfs() && mount.device == device);
+        live.any(|mount| at_root || same_folder(&mount.point, folder))
+    }
+
+    /// The overlay that the running system's root device writes to, where that can be found out.
+    pub(super) fn live_overlay(&self) -> Result<Option<LiveOverlay>> {
+        let named = |device: &String| {
+            let name = self.text(Path::new("sys/block").join(device).join("dm/name"));
+            name.as_deref() == Some(LIVE_ROOT)
+        };
+        let Some(root) = self.names("sys/block").into_iter().find(named) else {
+            return Ok(None);
+        };
+        let slaves = Path::new("sys/block").join(root).join("slaves");
+        // Of the two devices beneath a snapshot, the image's is read-only.
+        let writable = |slave: &String| {
+            let ro = self.text(slaves.join(slave).join("ro"));
+            ro.as_deref() == Some("0")
+        };
+        let mut stores = self.names(&slaves).into_iter().filter(writable);
+        let (Some(store), None) = (stores.next(), stores.next()) else {
+            return Ok(None);
+        };
+        let number = self.text(slaves.join(store).join("dev"));
+        let Some(device) = number.and_then(|number| Device::parse(&number)) else {
+            return Ok(None);
+        };
+        let loops = self.loops().doing("asking for loop devices")?;
+        let held = loops.into_iter().find(|bound| bound.device == device);
+        Ok(held.and_then(|bound| bound.held).map(|held| match held.on {
+            // Of no device: dracut's own file in memory.
+            Device { major: 0, .. } => LiveOverlay::Temporary,
+            on => LiveOverlay::File((rustix::fs::makedev(on.major, on.minor), held.inode)),
+        }))
+    }
+}
+
+fn same_folder(point: &Path, folder: (u64, u64)) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::symlink_metadata(point.join(LIVE_OS));
+    metadata.is_ok_and(|found| (found.dev(), found.ino()) == folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine of description files: (path, content).
+    fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
+        let place = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = place.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let host = Host::at(place.path());
+        (place, host)
+    }
+
+    const STICK: Device = Device {
+        major: 8,
+        minor: 17,
+    };
+
+    #[test]
+    fn the_booted_stick_is_known_by_its_device() {
+        let mountinfo = "1 1 0:9 / / rw - tmpfs x rw\n\
+            2 1 8:17 / /run/initramfs/live rw - vfat /dev/sdb1 rw\n";
+        let (_place, host) = host(&[("proc/self/mountinfo", mountinfo)]);
+        assert!(host.booted(STICK, true, (0, 0)));
+        let other = Device { minor: 18, ..STICK };
+        assert!(!host.booted(other, true, (0, 0)));
+        // A folder somewhere on the same file system is another one.
+        assert!(!host.booted(STICK, false, (0, 0)));
+    }
+
+    #[test]
+    fn a_device_beneath_another_is_held() {
+        let (_place, host) = host(&[("sys/dev/block/8:17/holders/dm-3/x", "")]);
+        let wanted = Wanted {
+            devices: vec![STICK],
+            ..Wanted::default()
+        };
+        assert!(matches!(host.held(&wanted).unwrap(), InUse::Held(text) if text.contains("dm-3")));
+    }
+
+    #[test]
+    fn what_cannot_be_found_out_is_unknown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(8192).unwrap();
+        let path = file.path().to_str().unwrap();
+        let machine = |backing: &str, sectors: &str| {
+            host(&[
+                ("sys/block/loop0/loop/backing_file", backing),
+                ("sys/block/loop0/loop/offset", "0\n"),
+                ("sys/block/loop0/loop/sizelimit", "0\n"),
+                ("sys/block/loop0/dev", "7:0\n"),
+                ("sys/dev/block/7:0/size", sectors),
+                ("sys/block/loop1/size", "0\n"),
+            ])
+        };
+        let held = |backing: &str, sectors: &str| {
+            let (_place, host) = machine(backing, sectors);
+            host.held(&Wanted::default()).unwrap()
+        };
+        assert_eq!(held(path, "16\n"), InUse::Free);
+        // Removed, out of reach, or not what the loop device shows.
+        let removed = format!("{path} (deleted)");
+        for (backing, sectors) in [(&*removed, "16"), ("/no/such/file", "16"), (path, "15")] {
+            let state = held(backing, sectors);
+            assert!(matches!(state, InUse::Unknown(_)), "{backing} {sectors}");
+        }
+        let (_place, host) = machine(path, "16\n");
+        let ours = Wanted {
+            ours: Some(Device { major: 7, minor: 0 }),
+            ..Wanted::default()
+        };
+        assert_eq!(host.held(&ours).unwrap(), InUse::Free);
+        use std::os::unix::fs::MetadataExt;
+        let metadata = file.as_file().metadata().unwrap();
+        let wanted = Wanted {
+            files: vec![(Device::from_raw(metadata.dev()), metadata.ino())],
+            ..Wanted::default()
+        };
+        assert!(matches!(host.held(&wanted).unwrap(), InUse::Held(_)));
+    }
+
+    #[test]
+    fn the_running_roots_store_is_the_writable_one() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4096).unwrap();
+        let path = file.path().to_str().unwrap();
+        let (_place, host) = host(&[
+            ("sys/block/dm-0/dm/name", "live-rw\n"),
+            ("sys/block/dm-0/slaves/loop1/ro", "1\n"),
+            ("sys/block/dm-0/slaves/loop1/dev", "7:1\n"),
+            ("sys/block/dm-0/slaves/loop2/ro", "0\n"),
+            ("sys/block/dm-0/slaves/loop2/dev", "7:2\n"),
+            ("sys/block/loop2/loop/backing_file", path),
+            ("sys/block/loop2/loop/offset", "0\n"),
+            ("sys/block/loop2/loop/sizelimit", "0\n"),
+            ("sys/block/loop2/dev", "7:2\n"),
+            ("sys/dev/block/7:2/size", "8\n"),
+        ]);
+        use std::os::unix::fs::MetadataExt;
+        let metadata = file.as_file().metadata().unwrap();
+        let expected = match Device::from_raw(metadata.dev()).major {
+            0 => LiveOverlay::Temporary,
+            _ => LiveOverlay::File((metadata.dev(), metadata.ino())),
+        };
+        assert_eq!(host.live_overlay().unwrap(), Some(expected));
+    }
+}

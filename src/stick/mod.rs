@@ -1,0 +1,25 @@
+//! The stick: found, opened, locked, and never written outside its folder LiveOS.
+//!
+//! [`Stick::open`] takes whatever a person calls a stick; [`Stick::folder`] is
+//! then LiveOS, held open; [`Stick::layout`] says what lies in it, and which
+//! overlay a boot would use. Before the exchange and before the exception
+//! list's first write, [`Stick::check_again`].
+
+pub mod boot;
+mod host;
+mod in_use;
+mod known;
+pub mod layout;
+mod lock;
+mod loops;
+mod mount;
+mod mounts;
+mod open;
+mod superblock;
+mod table;
+
+pub use host::{Device, Host};
+pub use in_use::InUse;
+pub use layout::{ImageContent, Layout, Overlay};
+pub use mount::Access;
+pub use open::{Caller, Stick};
