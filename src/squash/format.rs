@@ -62,6 +62,8 @@ pub mod flags {
     pub const PLAIN_DATA: u16 = 1 << 1;
     /// Fragment blocks are stored as they are (`-noF`).
     pub const PLAIN_FRAGMENTS: u16 = 1 << 3;
+    /// Something is stored as it is: one of the above, extended attributes or ids.
+    pub const PLAIN: u16 = PLAIN_INODES | PLAIN_DATA | PLAIN_FRAGMENTS | 1 << 8 | 1 << 11;
     /// There is an export table.
     pub const EXPORT: u16 = 1 << 7;
     /// Compressor options follow the superblock.

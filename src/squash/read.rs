@@ -163,7 +163,7 @@ impl Archive {
         let Body::File(file) = inode.body else {
             return unsupported(format!("{path} is no regular file"));
         };
-        let inner = Inner::new(&self.shared, path, entry.inode, inode.number, file)?;
+        let inner = Inner::new(&self.shared, path, entry.inode, file)?;
         Ok(Contents::Inner(Image {
             shared: self.shared.clone(),
             inner: Arc::new(inner),
@@ -299,7 +299,6 @@ pub struct Image {
 pub(super) struct Inner {
     pub path: String,
     pub place: Place,
-    pub number: u32,
     pub file: File,
     /// Where each [`STRIDE`]th block lies.
     marks: Vec<u64>,
@@ -319,7 +318,7 @@ pub struct Tail {
 }
 
 impl Inner {
-    fn new(shared: &Shared, path: String, place: Place, number: u32, file: File) -> Result<Inner> {
+    fn new(shared: &Shared, path: String, place: Place, file: File) -> Result<Inner> {
         let block_size = shared.superblock.block_size;
         let extent = file.extent();
         let inside = extent.start >= shared.data.start && extent.end <= shared.data.end;
@@ -353,7 +352,6 @@ impl Inner {
         Ok(Inner {
             path,
             place,
-            number,
             file,
             marks,
             tail,

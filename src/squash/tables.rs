@@ -58,12 +58,11 @@ impl Lookup {
 
     /// How many metadata blocks it has.
     pub fn count(&self) -> u64 {
-        // At most 2^32 entries of 16 bytes.
-        (self.entries * self.entry_bytes as u64).div_ceil(METADATA as u64)
+        self.bytes().div_ceil(METADATA as u64)
     }
 
     /// Where its block `index` lies.
-    fn block(&self, store: &Store, index: u64) -> Result<Place> {
+    pub fn block(&self, store: &Store, index: u64) -> Result<Place> {
         let at = u64::from_le_bytes(store.array(self.places + 8 * index)?);
         match at.checked_sub(self.blocks.start) {
             Some(block) => Ok(Place { block, offset: 0 }),
@@ -83,22 +82,10 @@ impl Lookup {
         Cursor::new(store, &self.blocks, place)?.array()
     }
 
-    /// The whole table's bytes; `most` at most.
-    pub fn load(&self, store: &Store, most: usize) -> Result<Vec<u8>> {
-        let length = self.entries * self.entry_bytes as u64;
-        if length > most as u64 {
-            return unsupported(format!("a table of {length} bytes"));
-        }
-        let mut left = length as usize;
-        let mut bytes = Vec::new();
-        for index in 0..self.count() {
-            // Entries are found by counting, so all blocks but the last are full.
-            let part = left.min(METADATA);
-            let place = self.block(store, index)?;
-            bytes.extend(Cursor::new(store, &self.blocks, place)?.bytes(part)?);
-            left -= part;
-        }
-        Ok(bytes)
+    /// Its length, decompressed.
+    pub fn bytes(&self) -> u64 {
+        // At most 2^32 entries of 16 bytes.
+        self.entries * self.entry_bytes as u64
     }
 }
 

@@ -8,6 +8,7 @@ use crate::units::Bytes;
 use rustix::fs::{AtFlags, Dir, FallocateFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -132,6 +133,19 @@ impl Storage for DiskFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
+    }
+
+    /// Telling Linux that pages are not needed makes it begin to write them
+    /// (mm/fadvise.c); once written they may go, which is right for what is only read back
+    /// past the cache.
+    fn start_writing(&self, offset: u64, length: u64) {
+        let Some(length) = NonZeroU64::new(length) else {
+            return;
+        };
+        let advice = rustix::fs::Advice::DontNeed;
+        if let Err(error) = rustix::fs::fadvise(&self.file, offset, Some(length), advice) {
+            log::debug!("advising the kernel to write: {error}");
+        }
     }
 }
 

@@ -40,6 +40,10 @@ pub trait Storage: ReadAt {
 
     /// Makes all that was written, and the length, durable.
     fn sync(&self) -> io::Result<()>;
+
+    /// Begins to bring written bytes to the device, without waiting, so that a later
+    /// [`Storage::sync`] has less to do. A hint: nothing is promised, nothing can fail.
+    fn start_writing(&self, _offset: u64, _length: u64) {}
 }
 
 /// What a name in a [`Folder`] stands for. Links are never followed.

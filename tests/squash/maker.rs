@@ -5,6 +5,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
+/// What images are made with.
+pub const WAYS: [&str; 16] = [
+    "-comp gzip",
+    "-comp gzip -Xcompression-level 3 -Xwindow-size 10",
+    "-comp lzo",
+    "-comp lzo -Xalgorithm lzo1x_1",
+    "-comp lz4",
+    "-comp lz4 -Xhc",
+    "-comp zstd",
+    "-comp zstd -Xcompression-level 3",
+    "-comp xz",
+    "-comp xz -Xbcj x86",
+    "-comp xz -Xbcj x86,arm,sparc -Xdict-size 50%",
+    "-comp xz -noI -noD -noF -noX",
+    "-comp xz -no-fragments",
+    "-comp xz -always-use-fragments -no-exports",
+    "-comp xz -b 4K -nopad",
+    "-comp gzip -b 1M",
+];
+
 /// A folder, and images made of it.
 pub struct Maker {
     place: TempDir,

@@ -1,31 +1,11 @@
 //! Opening images and reading the file system image inside.
 
-use crate::maker::{Maker, backhanded, contents};
+use crate::maker::{Maker, WAYS, backhanded, contents};
 use std::sync::Arc;
 use sugar_cellar::error::ErrorKind;
 use sugar_cellar::squash::{Archive, Block, Compression, Contents, Image};
 use sugar_cellar::storage::ReadAt;
 use sugar_cellar::units::Bytes;
-
-/// What images are made with.
-const WAYS: [&str; 16] = [
-    "-comp gzip",
-    "-comp gzip -Xcompression-level 3 -Xwindow-size 10",
-    "-comp lzo",
-    "-comp lzo -Xalgorithm lzo1x_1",
-    "-comp lz4",
-    "-comp lz4 -Xhc",
-    "-comp zstd",
-    "-comp zstd -Xcompression-level 3",
-    "-comp xz",
-    "-comp xz -Xbcj x86",
-    "-comp xz -Xbcj x86,arm,sparc -Xdict-size 50%",
-    "-comp xz -noI -noD -noF -noX",
-    "-comp xz -no-fragments",
-    "-comp xz -always-use-fragments -no-exports",
-    "-comp xz -b 4K -nopad",
-    "-comp gzip -b 1M",
-];
 
 fn open(image: &[u8]) -> Image {
     Image::open(Arc::new(image.to_vec())).unwrap()
