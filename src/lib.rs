@@ -9,8 +9,8 @@
 //! instant between, `image (+) overlay` is what the learner has.
 
 pub mod error;
-pub mod overlay;
 pub mod ext4;
+pub mod overlay;
 pub mod practice;
 pub mod progress;
 pub mod protocol;

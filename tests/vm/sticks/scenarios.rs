@@ -133,6 +133,13 @@ pub const SCENARIOS: &[Scenario] = &[
         "1212K",
         "open_root PO 8; touch_chunks $pad 300; close_root",
     ),
+    // 258 chunks: the area fills with the last chunk, and the next area would lie outside.
+    scenario(
+        "no-next-area",
+        MODERN,
+        "1032K",
+        "open_root PO 8; touch_chunks $pad 256 || true; close_root",
+    ),
     scenario(
         "overflow-p",
         MODERN,
