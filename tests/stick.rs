@@ -1,5 +1,7 @@
 //! Sticks as folders: opened, looked at, locked; and what lies there instead of what should.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
