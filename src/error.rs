@@ -117,6 +117,12 @@ pub enum Error {
         /// Technical detail.
         detail: String,
     },
+    /// Something lies already where something new was to be made.
+    #[error("exists and is not empty: {path}")]
+    Exists {
+        /// Where.
+        path: String,
+    },
     /// Ended on request; the stick is as it was.
     #[error("cancelled")]
     Cancelled,
@@ -202,7 +208,7 @@ impl Error {
             Error::Unsupported { .. } => ErrorKind::Unsupported,
             Error::Damaged { .. } => ErrorKind::Damaged,
             Error::Busy { .. } => ErrorKind::Busy,
-            Error::Refused { .. } => ErrorKind::Refused,
+            Error::Refused { .. } | Error::Exists { .. } => ErrorKind::Refused,
             Error::Cancelled => ErrorKind::Cancelled,
             Error::Denied { .. } => ErrorKind::Denied,
             Error::Missing { .. } => ErrorKind::Missing,

@@ -11,6 +11,7 @@
 pub mod error;
 pub mod ext4;
 pub mod overlay;
+pub mod helper;
 pub mod practice;
 pub mod progress;
 pub mod protocol;

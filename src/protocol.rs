@@ -292,6 +292,9 @@ pub struct Refusal {
     pub message: String,
     /// One sentence what to do.
     pub hint: String,
+    /// Technical detail, in English.
+    #[serde(default)]
+    pub detail: String,
 }
 
 /// How much a finding of `check` weighs.
@@ -394,5 +397,8 @@ pub enum Event {
         message: String,
         /// One sentence what to do.
         hint: String,
+        /// Technical detail, in English.
+        #[serde(default)]
+        detail: String,
     },
 }

@@ -1,11 +1,12 @@
-//! The edge of two system calls that no safe wrapper offers: a loop device that
-//! is set up in one step, and what file a loop device holds.
+//! The edge of calls that no safe wrapper offers: a loop device that is set up
+//! in one step, what file a loop device holds, and the person's locale.
 //!
-//! Numbers and shapes are those of linux/loop.h.
+//! Numbers and shapes of the loop calls are those of linux/loop.h.
 #![allow(unsafe_code)]
 
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::ioctl::{self, Opcode};
+use std::ffi::CStr;
 use std::io;
 
 const LOOP_GET_STATUS64: Opcode = 0x4c05;
@@ -112,4 +113,26 @@ pub fn loop_status(device: impl AsFd) -> io::Result<LoopStatus> {
         inode: info.inode,
         own_device: info.own_device,
     })
+}
+
+/// Takes the language and the way to write numbers from the environment (setlocale(3)).
+///
+/// To be called at the start of `main`, before there is a second thread.
+pub fn use_locale() {
+    // SAFETY: called before any thread is started, and with no other user of the locale.
+    let _ = unsafe { gettextrs::setlocale(gettextrs::LocaleCategory::LcAll, "") };
+}
+
+/// What stands between a number's whole and its decimals where the person lives.
+pub fn decimal_mark() -> String {
+    // SAFETY: nl_langinfo takes any item and gives a string with an end, valid until the locale
+    // is changed, which happens only at the start.
+    let mark = unsafe {
+        let text = libc::nl_langinfo(libc::RADIXCHAR);
+        if text.is_null() {
+            return ".".to_owned();
+        }
+        CStr::from_ptr(text).to_string_lossy().into_owned()
+    };
+    if mark.is_empty() { ".".to_owned() } else { mark }
 }

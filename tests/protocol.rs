@@ -173,6 +173,7 @@ fn a_plan() {
             code: ErrorKind::NoSpace,
             message: "There is not enough room.".into(),
             hint: "Delete something.".into(),
+            detail: "800 > 100".into(),
         }],
     };
     pinned(
@@ -184,7 +185,8 @@ fn a_plan() {
         "space":{"mode":"none","needed_bytes":800,"available_bytes":100,"file_limit_bytes":4294967295},
         "free_blocks":{"trusted":false,"reason":"not_clean","detail":"the journal needs recovery"},
         "seconds":12,
-        "refusals":[{"code":"no_space","message":"There is not enough room.","hint":"Delete something."}]}"#,
+        "refusals":[{"code":"no_space","message":"There is not enough room.","hint":"Delete something.",
+        "detail":"800 > 100"}]}"#,
     );
 }
 
@@ -233,10 +235,11 @@ fn events() {
         code: ErrorKind::Busy,
         message: "It is in use.".into(),
         hint: "Close what uses it.".into(),
+        detail: "loop0".into(),
     };
     pinned(
         &failed,
-        r#"{"event":"failed","stick":"/dev/sdb1","code":"busy","message":"It is in use.","hint":"Close what uses it."}"#,
+        r#"{"event":"failed","stick":"/dev/sdb1","code":"busy","message":"It is in use.","hint":"Close what uses it.","detail":"loop0"}"#,
     );
     let checked = Event::Checked {
         stick: "/dev/sdb1".into(),

@@ -154,7 +154,8 @@ pub fn verify(image: File, inner: &File, progress: &dyn Progress) -> Result<()> 
             ));
         }
         done += length as u64;
-        progress.step(Stage::Verify, done, total);
+        let (fetched, stored) = want.progress().doing(doing)?;
+        progress.step(Stage::Verify, fetched, stored);
     }
     if got.read(&mut theirs).doing(doing)? != 0 {
         return Err(Error::damaged(
@@ -186,7 +187,7 @@ impl Read for Watched<'_> {
             return Err(io::Error::other("cancelled"));
         }
         let got = self.inner.read(buffer)?;
-        let (done, total) = (self.inner.position(), self.inner.length());
+        let (done, total) = self.inner.progress()?;
         self.progress.step(Stage::Build, done, total);
         Ok(got)
     }

@@ -58,8 +58,8 @@ impl Default for Options {
 /// Where it fails or is cancelled, nothing is left of it.
 ///
 /// # Errors
-/// `Refused` where something lies at `stick` or the size is out of range,
-/// `Missing` without e2fsprogs.
+/// `Exists` where something lies at `stick`, `Refused` where the size is out of range, `Missing`
+/// without e2fsprogs.
 pub fn make(stick: &Path, options: &Options, progress: &dyn Progress) -> Result<()> {
     if !SIZES.contains(&options.mebibytes) {
         let detail = format!("{} MiB is not in {SIZES:?}", options.mebibytes);
@@ -147,8 +147,8 @@ impl Place {
         if !created {
             let mut entries = fs::read_dir(stick).doing(format!("reading {}", stick.display()))?;
             if entries.next().is_some() {
-                let detail = format!("{} is not empty", stick.display());
-                return Err(Error::refused(Part::Stick, detail));
+                let path = stick.display().to_string();
+                return Err(Error::Exists { path });
             }
         }
         let work = stick.join(".practice");

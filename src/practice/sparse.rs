@@ -4,7 +4,7 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// What a hole is made of, at the least, in bytes.
 const GRAIN: usize = 4096;
@@ -49,6 +49,7 @@ pub struct SparseReader<'a> {
     at: u64,
     /// Where data begins next; behind `at` while in a hole.
     data: u64,
+    fetched: u64,
 }
 
 impl SparseReader<'_> {
@@ -60,6 +61,7 @@ impl SparseReader<'_> {
             length,
             at: 0,
             data: 0,
+            fetched: 0,
         })
     }
 
@@ -68,9 +70,16 @@ impl SparseReader<'_> {
         self.length
     }
 
-    /// How much was read.
-    pub fn position(&self) -> u64 {
-        self.at
+    /// How far it is: bytes fetched, and bytes there to fetch. Holes do not count, for whoever
+    /// compresses passes over them in no time.
+    pub fn progress(&self) -> io::Result<(u64, u64)> {
+        let stored = self.file.metadata()?.blocks() * 512;
+        let done = if self.at == self.length {
+            stored
+        } else {
+            self.fetched
+        };
+        Ok((done.min(stored), stored))
     }
 }
 
@@ -87,7 +96,9 @@ impl Read for SparseReader<'_> {
             buffer[..zeros].fill(0);
             zeros
         } else {
-            self.file.read_at(buffer, self.at)?
+            let got = self.file.read_at(buffer, self.at)?;
+            self.fetched += got as u64;
+            got
         };
         self.at += got as u64;
         Ok(got)

@@ -1,0 +1,184 @@
+//! Runs one long operation: tells how far it is, ends it when asked to, says how it ended.
+
+use super::cancel::Cancel;
+use super::console::{Console, Exit};
+use super::meter::{Meter, Reading, Share};
+use super::words;
+use crate::error::{Doing, Result};
+use crate::progress::Progress;
+use crate::protocol::{Event, Stage, VERSION};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Programs are told at most five times a second.
+const EVERY: Duration = Duration::from_millis(200);
+/// Without a terminal a line comes at most this often.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// What long operations share while the program runs.
+#[derive(Debug)]
+pub struct Jobs<'a> {
+    console: &'a Console,
+    cancel: Cancel,
+}
+
+impl<'a> Jobs<'a> {
+    /// Begins: the first line, and from here on an end can be asked for.
+    pub fn begin(console: &'a Console) -> Result<Jobs<'a>> {
+        // Somebody who wants JSON and gives us a pipe is a program that minds us.
+        let cancel = Cancel::watch(console.json()).doing("watching for signals")?;
+        console.event(&Event::Hello { version: VERSION });
+        Ok(Jobs { console, cancel })
+    }
+
+    /// Whether an end was asked for: no further job is to begin.
+    pub fn cancelled(&self) -> bool {
+        self.cancel.asked()
+    }
+
+    /// Runs `work` on `stick` and hands its result, and the seconds it took, to `done`.
+    pub fn run<T>(
+        &self,
+        stick: &str,
+        shares: &[Share],
+        work: impl FnOnce(&dyn Progress) -> Result<T>,
+        done: impl FnOnce(T, f64) -> Exit,
+    ) -> Exit {
+        let report = Report::new(self, stick, shares);
+        let result = work(&report);
+        let seconds = report.start.elapsed().as_secs_f64();
+        report.clear();
+        match result {
+            Ok(value) => done(value, seconds),
+            Err(error) => self.console.failed(stick, &error),
+        }
+    }
+}
+
+/// Tells of one job.
+struct Report<'a> {
+    jobs: &'a Jobs<'a>,
+    stick: &'a str,
+    start: Instant,
+    /// When the next step is worth a line, in milliseconds from the start.
+    next: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    meter: Meter,
+    stage: Option<Stage>,
+    view: View,
+}
+
+/// How a person sees it.
+enum View {
+    Json,
+    Bar(ProgressBar),
+    Lines { last: Duration },
+}
+
+impl fmt::Debug for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Report")
+            .field("stick", &self.stick)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Report<'a> {
+    fn new(jobs: &'a Jobs<'a>, stick: &'a str, shares: &[Share]) -> Report<'a> {
+        let view = if jobs.console.json() {
+            View::Json
+        } else if io::stderr().is_terminal() {
+            View::Bar(bar())
+        } else {
+            View::Lines {
+                last: Duration::ZERO,
+            }
+        };
+        let state = State {
+            meter: Meter::new(shares),
+            stage: None,
+            view,
+        };
+        Report {
+            jobs,
+            stick,
+            start: Instant::now(),
+            next: AtomicU64::new(0),
+            state: Mutex::new(state),
+        }
+    }
+
+    fn clear(&self) {
+        if let Ok(state) = self.state.lock()
+            && let View::Bar(bar) = &state.view
+        {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn show(&self, state: &mut State, now: Duration, reading: Reading) {
+        let new_stage = state.stage.replace(reading.stage) != Some(reading.stage);
+        match &mut state.view {
+            View::Json => self.jobs.console.event(&Event::Progress {
+                stick: self.stick.to_owned(),
+                stage: reading.stage,
+                done: reading.done,
+                total: reading.total,
+                eta_seconds: reading.eta_seconds,
+            }),
+            View::Bar(bar) => {
+                bar.set_length(reading.total);
+                bar.set_position(reading.done);
+                bar.set_prefix(words::stage(reading.stage));
+                bar.set_message(words::pace(&reading));
+                bar.tick();
+            }
+            View::Lines { last } => {
+                if new_stage || now.saturating_sub(*last) >= LINE_EVERY {
+                    *last = now;
+                    let line = format!("{} {}", words::stage(reading.stage), words::pace(&reading));
+                    self.jobs.console.complain(line.trim_end());
+                }
+            }
+        }
+    }
+}
+
+impl Progress for Report<'_> {
+    fn step(&self, stage: Stage, done: u64, total: u64) {
+        let now = self.start.elapsed();
+        let millis = now.as_millis() as u64;
+        let next = self.next.load(Ordering::Relaxed);
+        // The end of a stage is told even when a line has just gone out.
+        if millis < next && done < total {
+            return;
+        }
+        let Ok(mut state) = self.state.try_lock() else {
+            return;
+        };
+        self.next
+            .store(millis + EVERY.as_millis() as u64, Ordering::Relaxed);
+        let reading = state.meter.read(now, stage, done, total);
+        self.show(&mut state, now, reading);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.jobs.cancelled()
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+    // The template is ours and right; without it the bar would only look plainer.
+    if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {msg}") {
+        bar.set_style(style.progress_chars("#."));
+    }
+    bar
+}

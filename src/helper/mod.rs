@@ -1,0 +1,80 @@
+//! The command line, which is also what the window starts (`--json`).
+//!
+//! One file a verb; each says what it takes ([`clap::Args`]) and runs it. Long
+//! ones go through [`job`], all lines through [`console`], all words through
+//! [`words`] and [`figures`].
+
+mod cancel;
+mod console;
+mod figures;
+mod generate;
+mod job;
+mod locale;
+mod meter;
+mod practice;
+mod words;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use console::{Console, Exit};
+use std::process::ExitCode;
+
+/// Show how full a live USB stick's overlay is, and refresh the stick without losing anything
+///
+/// A live stick keeps what is saved on it in an overlay, which only ever fills
+/// up. A refresh folds it back into the stick's compressed image: nothing is
+/// lost, and the overlay is empty again. STICK is a folder that holds LiveOS, a
+/// block device, an image file of a disk or partition, or “live” for the stick
+/// that this computer was started from.
+#[derive(Debug, Parser)]
+#[command(name = "sugar-cellar-helper", version, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct CommandLine {
+    /// Print JSON, one object a line, for programs
+    ///
+    /// A long command's first line is a “hello” with the version. Closing its
+    /// standard input, where that is a pipe, cancels it.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sugar-cellar-helper practice ~/practice     make a stick to practise on
+  sugar-cellar-helper --help                  more examples, and the exit statuses";
+
+const LONG_EXAMPLES: &str = "\
+Examples:
+  sugar-cellar-helper practice ~/practice     make a stick to practise on
+
+Exit status:
+  0  done
+  1  failed; the message says whether the stick is unchanged or completed
+  2  the command line makes no sense
+  3  refused: nothing was changed
+  4  cancelled
+  5  check found damage";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Practice(practice::Args),
+    Generate(generate::Args),
+}
+
+/// The whole program: reads the command line, runs the verb, gives the exit status.
+pub fn main() -> ExitCode {
+    locale::begin();
+    env_logger::init();
+    let line = CommandLine::parse();
+    let console = Console::new(line.json);
+    let exit = match line.verb {
+        Verb::Practice(args) => practice::run(&args, &console),
+        Verb::Generate(args) => generate::run(&args, CommandLine::command(), &console),
+    };
+    exit.into()
+}

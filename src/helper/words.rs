@@ -1,0 +1,385 @@
+//! What went wrong and what is going on, in the words of the person at the stick.
+//!
+//! Every error becomes one sentence what and one sentence what to do. Texts
+//! stay in one literal each, and no character literal holds a quotation mark:
+//! xgettext reads Rust as C.
+
+use super::figures::{duration, fill, rate, size};
+use super::meter::Reading;
+use crate::error::{Error, Part};
+use crate::protocol::Stage;
+use crate::units::Bytes;
+use gettextrs::gettext;
+use std::io;
+
+/// An error for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// One sentence what.
+    pub what: String,
+    /// One sentence what to do.
+    pub hint: String,
+}
+
+fn said(what: String, hint: String) -> Said {
+    Said { what, hint }
+}
+
+/// What an error means, and what to do.
+pub fn error(error: &Error) -> Said {
+    match error {
+        Error::NotFound { part, .. } => not_found(*part),
+        Error::NoSpace {
+            part,
+            needed,
+            available,
+        } => no_space(*part, *needed, *available),
+        Error::FileLimit { limit, .. } => said(
+            fill(
+                &gettext(
+                    "The new image could outgrow what the stick's file system can hold in one file, which is {size}.",
+                ),
+                &[("size", &size(*limit))],
+            ),
+            gettext(
+                "Nothing was changed: delete large files in the live system first, or move to a stick formatted with ext4.",
+            ),
+        ),
+        Error::Unsupported { part, .. } => unsupported(*part),
+        Error::Damaged { part, .. } => damaged(*part),
+        Error::Busy { .. } => said(
+            gettext("Something else is using this stick."),
+            gettext(
+                "Close the programs that use it or unmount it, and try again; if you started the computer from it, call it “live”.",
+            ),
+        ),
+        Error::Refused { .. } => said(
+            gettext("This was not done, because it would not be safe."),
+            gettext("Nothing was changed; the details say what stands in the way."),
+        ),
+        Error::Exists { path } => said(
+            fill(
+                &gettext("{path} exists already and is not empty."),
+                &[("path", path)],
+            ),
+            gettext("Name a folder that does not exist yet, or empty this one."),
+        ),
+        Error::Cancelled => said(
+            gettext("It was cancelled."),
+            gettext("The stick is as it was; you can start again at any time."),
+        ),
+        Error::Denied { .. } => denied(),
+        Error::Missing { program, package } => said(
+            fill(
+                &gettext("The program {program} is not installed."),
+                &[("program", program)],
+            ),
+            fill(
+                &gettext("Install the package {package} and try again."),
+                &[("package", package)],
+            ),
+        ),
+        Error::Io { source, .. } => input_output(source),
+        Error::Unfinished(_) => said(
+            gettext(
+                "The new image is in place and nothing is lost, but the end of the work is still to be done.",
+            ),
+            gettext("Run the same command again: it completes what is left."),
+        ),
+        Error::Undo { first, .. } => Said {
+            what: self::error(first).what,
+            hint: gettext(
+                "Tidying up afterwards failed as well; run the same command again, and it tidies up first.",
+            ),
+        },
+    }
+}
+
+fn not_found(part: Part) -> Said {
+    match part {
+        Part::Disk => said(
+            gettext("There is no such device or folder."),
+            gettext("Check that the stick is plugged in; the command “list” shows which ones are."),
+        ),
+        Part::Image | Part::NewImage => said(
+            gettext("The stick's compressed image is missing."),
+            gettext(
+                "Copy LiveOS/squashfs.img back from a stick of the same kind, or make the stick anew.",
+            ),
+        ),
+        Part::Overlay => said(
+            gettext("This stick has no overlay, so it keeps nothing that is saved on it."),
+            gettext(
+                "There is nothing to refresh; to keep what is saved, make the stick with an overlay.",
+            ),
+        ),
+        Part::Scratch => said(
+            gettext("The scratch folder is not there."),
+            gettext("Name a folder that exists, on a disk with enough room."),
+        ),
+        Part::Stick | Part::Ext4 => said(
+            gettext("There is no live system here."),
+            gettext(
+                "Name a stick, or a folder that holds the folder LiveOS; the command “list” shows which sticks are plugged in.",
+            ),
+        ),
+    }
+}
+
+fn no_space(part: Part, needed: Bytes, available: Bytes) -> Said {
+    let missing = needed.saturating_sub(available);
+    let values = [
+        ("needed", &*size(needed)),
+        ("available", &*size(available)),
+        ("missing", &*size(missing)),
+    ];
+    if part == Part::Scratch {
+        return said(
+            fill(
+                &gettext(
+                    "The scratch folder is too small: {needed} are needed, {available} are free.",
+                ),
+                &values,
+            ),
+            gettext("Name a folder on a larger disk."),
+        );
+    }
+    said(
+        fill(
+            &gettext(
+                "There is not enough room on the stick: {needed} are needed, {available} are free.",
+            ),
+            &values,
+        ),
+        fill(
+            &gettext(
+                "Remove at least {missing} of files from the stick that do not belong to the live system, and try again.",
+            ),
+            &values,
+        ),
+    )
+}
+
+fn unsupported(part: Part) -> Said {
+    let what = match part {
+        Part::Disk => gettext("The stick is formatted in a way that is not handled."),
+        Part::Image | Part::NewImage => {
+            gettext("The stick's compressed image is of a kind that is not handled.")
+        }
+        Part::Overlay => gettext("The stick's overlay is of a kind that is not handled."),
+        Part::Ext4 => gettext("The stick's root file system is of a kind that is not handled."),
+        Part::Stick | Part::Scratch => gettext("This kind of stick is not handled."),
+    };
+    said(
+        what,
+        gettext("Nothing was changed; the details say what was met, for a report."),
+    )
+}
+
+fn damaged(part: Part) -> Said {
+    match part {
+        Part::Stick => said(
+            gettext("The folder LiveOS holds something that does not belong there."),
+            gettext(
+                "Nothing was changed; the details name it, and once it is moved away you can try again.",
+            ),
+        ),
+        Part::Disk => said(
+            gettext("The stick's partitions or its file system are damaged."),
+            gettext(
+                "Copy what can still be read to another place, and repair or remake the stick.",
+            ),
+        ),
+        Part::Image => said(
+            gettext(
+                "The stick's compressed image is damaged: not all of it can be read as it was written.",
+            ),
+            gettext(
+                "Nothing was changed; save your files from the live system to another place, and make the stick anew.",
+            ),
+        ),
+        Part::NewImage => said(
+            gettext("The new image did not come back from the stick as it was written."),
+            gettext(
+                "The old image is still in its place; the stick may be worn out or not be what it claims, so use another one.",
+            ),
+        ),
+        Part::Overlay => said(
+            gettext(
+                "The stick's overlay is damaged: its list contradicts itself or was marked invalid.",
+            ),
+            gettext("Nothing was changed; keep a copy of the stick before you try anything else."),
+        ),
+        Part::Ext4 => said(
+            gettext("The stick's root file system is damaged."),
+            gettext(
+                "Start the computer from the stick once, so that it repairs itself, shut it down properly, and try again.",
+            ),
+        ),
+        Part::Scratch => said(
+            gettext("What was written to the scratch folder did not come back as it was written."),
+            gettext("The stick is as it was; use another disk."),
+        ),
+    }
+}
+
+fn denied() -> Said {
+    said(
+        gettext("You are not allowed to do this."),
+        gettext(
+            "Run it as the administrator (sudo), or ask the person who looks after this computer.",
+        ),
+    )
+}
+
+fn input_output(source: &io::Error) -> Said {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => denied(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => said(
+            gettext("There is no room left to write."),
+            gettext("Remove what is not needed there, and try again."),
+        ),
+        io::ErrorKind::ReadOnlyFilesystem => said(
+            gettext("The stick is write-protected."),
+            gettext("Move its little switch, if it has one, or mount it writable, and try again."),
+        ),
+        io::ErrorKind::NotFound => said(
+            gettext("A file or folder that is needed is not there."),
+            gettext("Check the name, and that the stick is still plugged in."),
+        ),
+        _ => said(
+            gettext("The stick could not be read or written."),
+            gettext(
+                "Pull it out, plug it in again and try once more; if it fails again, copy your files to another stick.",
+            ),
+        ),
+    }
+}
+
+/// The line with what only a report needs.
+pub fn details(detail: &str) -> String {
+    fill(&gettext("(Details: {detail})"), &[("detail", detail)])
+}
+
+/// What a stage does.
+pub fn stage(stage: Stage) -> String {
+    match stage {
+        Stage::Check => gettext("Checking"),
+        Stage::Merge => gettext("Merging"),
+        Stage::Build => gettext("Writing the image"),
+        Stage::Verify => gettext("Reading it back"),
+        Stage::Commit => gettext("Exchanging the images"),
+        Stage::Drop => gettext("Giving space back"),
+    }
+}
+
+/// How far a stage is, how fast, and how long the whole still takes.
+pub fn pace(reading: &Reading) -> String {
+    let mut parts = Vec::new();
+    if reading.total > 0 {
+        let share = reading.done as f64 * 100.0 / reading.total as f64;
+        parts.push(super::figures::percent(share.floor()));
+    }
+    if let Some(speed) = reading.rate.filter(|_| reading.done > 0) {
+        parts.push(rate(speed));
+    }
+    if let Some(seconds) = reading.eta_seconds {
+        parts.push(fill(
+            &gettext("about {time} left"),
+            &[("time", &duration(seconds))],
+        ));
+    }
+    // Translators: between a share, a speed and a time
+    parts.join(&gettext(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_says_what_and_what_to_do() {
+        use Part::{Disk, Ext4, Image, NewImage, Overlay, Scratch, Stick};
+        let mut all = vec![
+            Error::Busy {
+                detail: String::new(),
+            },
+            Error::Cancelled,
+            Error::Exists {
+                path: "there".to_owned(),
+            },
+            Error::Denied {
+                detail: String::new(),
+            },
+            Error::Missing {
+                program: "mke2fs",
+                package: "e2fsprogs",
+            },
+            Error::FileLimit {
+                needed: Bytes(5_000_000_000),
+                limit: Bytes(4_294_967_295),
+            },
+            Error::unfinished(Error::Cancelled),
+        ];
+        for part in [Stick, Disk, Image, NewImage, Overlay, Ext4, Scratch] {
+            let (needed, available) = (Bytes(900_000_000), Bytes(600_000_000));
+            all.push(Error::NoSpace {
+                part,
+                needed,
+                available,
+            });
+            all.push(Error::not_found(part, ""));
+            all.push(Error::damaged(part, ""));
+            all.push(Error::unsupported(part, ""));
+            all.push(Error::refused(part, ""));
+        }
+        use io::ErrorKind as Kind;
+        for kind in [
+            Kind::Other,
+            Kind::NotFound,
+            Kind::PermissionDenied,
+            Kind::StorageFull,
+            Kind::ReadOnlyFilesystem,
+        ] {
+            all.push(Error::Io {
+                doing: String::new(),
+                source: kind.into(),
+            });
+        }
+        for error in all {
+            let said = self::error(&error);
+            for sentence in [&said.what, &said.hint] {
+                assert!(sentence.ends_with('.'), "{error:?}: {sentence}");
+                assert!(
+                    !sentence.contains(['{', '}', '\n']),
+                    "{error:?}: {sentence}"
+                );
+                assert_eq!(
+                    sentence.matches(". ").count(),
+                    0,
+                    "one sentence: {sentence}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_pace() {
+        let mut reading = Reading {
+            stage: Stage::Build,
+            done: 50_000_000,
+            total: 120_000_000,
+            rate: Some(12e6),
+            eta_seconds: Some(150),
+        };
+        assert_eq!(pace(&reading), "41 %, 12 MB/s, about 3 minutes left");
+        reading = Reading {
+            done: 0,
+            total: 0,
+            rate: None,
+            eta_seconds: None,
+            ..reading
+        };
+        assert_eq!(pace(&reading), "");
+    }
+}
