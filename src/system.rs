@@ -134,5 +134,9 @@ pub fn decimal_mark() -> String {
         }
         CStr::from_ptr(text).to_string_lossy().into_owned()
     };
-    if mark.is_empty() { ".".to_owned() } else { mark }
+    if mark.is_empty() {
+        ".".to_owned()
+    } else {
+        mark
+    }
 }

@@ -72,6 +72,8 @@ struct Report<'a> {
 struct State {
     meter: Meter,
     stage: Option<Stage>,
+    /// The stage whose end was told last.
+    ended: Option<Stage>,
     view: View,
 }
 
@@ -104,6 +106,7 @@ impl<'a> Report<'a> {
         let state = State {
             meter: Meter::new(shares),
             stage: None,
+            ended: None,
             view,
         };
         Report {
@@ -163,6 +166,12 @@ impl Progress for Report<'_> {
         let Ok(mut state) = self.state.try_lock() else {
             return;
         };
+        let ended = (done >= total).then_some(stage);
+        // But once: what is behind the last byte takes steps as well.
+        if millis < next && ended == state.ended {
+            return;
+        }
+        state.ended = ended;
         self.next
             .store(millis + EVERY.as_millis() as u64, Ordering::Relaxed);
         let reading = state.meter.read(now, stage, done, total);

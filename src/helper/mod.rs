@@ -12,10 +12,14 @@ mod job;
 mod locale;
 mod meter;
 mod practice;
+mod status;
+mod tell;
+mod watch;
 mod words;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use console::{Console, Exit};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Show how full a live USB stick's overlay is, and refresh the stick without losing anything
@@ -32,7 +36,7 @@ use std::process::ExitCode;
     arg_required_else_help = true,
     max_term_width = 100
 )]
-struct CommandLine {
+struct CommandLine<V: Subcommand> {
     /// Print JSON, one object a line, for programs
     ///
     /// A long command's first line is a “hello” with the version. Closing its
@@ -40,17 +44,23 @@ struct CommandLine {
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
-    verb: Verb,
+    verb: V,
 }
+
+/// What every command calls a stick.
+const STICK: &str = "A folder that holds LiveOS, a block device, an image file, or “live”";
 
 const EXAMPLES: &str = "\
 Examples:
   sugar-cellar-helper practice ~/practice     make a stick to practise on
+  sugar-cellar-helper status ~/practice       see how full it is
   sugar-cellar-helper --help                  more examples, and the exit statuses";
 
 const LONG_EXAMPLES: &str = "\
 Examples:
   sugar-cellar-helper practice ~/practice     make a stick to practise on
+  sugar-cellar-helper status ~/practice       see how full it is
+  sugar-cellar-helper watch live              follow the stick you work on
 
 Exit status:
   0  done
@@ -60,9 +70,19 @@ Exit status:
   4  cancelled
   5  check found damage";
 
+/// What people may ask for.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Status(status::Args),
+    Watch(watch::Args),
     Practice(practice::Args),
+}
+
+/// And what is asked for when the program is built and installed.
+#[derive(Debug, Subcommand)]
+enum AnyVerb {
+    #[command(flatten)]
+    Public(Verb),
     Generate(generate::Args),
 }
 
@@ -70,11 +90,29 @@ enum Verb {
 pub fn main() -> ExitCode {
     locale::begin();
     env_logger::init();
-    let line = CommandLine::parse();
+    let line = CommandLine::<AnyVerb>::parse();
     let console = Console::new(line.json);
     let exit = match line.verb {
-        Verb::Practice(args) => practice::run(&args, &console),
-        Verb::Generate(args) => generate::run(&args, CommandLine::command(), &console),
+        AnyVerb::Public(verb) => verb.run(&console),
+        AnyVerb::Generate(args) => {
+            let documented = CommandLine::<Verb>::command();
+            generate::run(&args, documented, &console)
+        }
     };
     exit.into()
+}
+
+impl Verb {
+    fn run(&self, console: &Console) -> Exit {
+        match self {
+            Verb::Status(args) => status::run(args, console),
+            Verb::Watch(args) => watch::run(args, console),
+            Verb::Practice(args) => practice::run(args, console),
+        }
+    }
+}
+
+/// What a stick is called in messages and events.
+fn named(stick: &Path) -> String {
+    stick.to_string_lossy().into_owned()
 }

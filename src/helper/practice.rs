@@ -3,8 +3,11 @@
 use super::console::{Console, Exit};
 use super::job::Jobs;
 use super::meter::Share;
+use super::{named, tell};
 use crate::practice::{Compression, DEFAULT_SIZE, Options, SIZES, make};
-use crate::protocol::Stage;
+use crate::protocol::{Event, Stage};
+use crate::status;
+use crate::stick::{Access, Stick};
 use clap::builder::RangedU64ValueParser;
 use std::path::PathBuf;
 
@@ -40,7 +43,7 @@ Examples:
 const SHARES: &[Share] = &[(Stage::Build, 85), (Stage::Verify, 15)];
 
 pub fn run(args: &Args, console: &Console) -> Exit {
-    let name = args.folder.display().to_string();
+    let name = named(&args.folder);
     let options = Options {
         mebibytes: args.size,
         seed: args.seed,
@@ -53,7 +56,18 @@ pub fn run(args: &Args, console: &Console) -> Exit {
     jobs.run(
         &name,
         SHARES,
-        |progress| make(&args.folder, &options, progress),
-        |(), _seconds| Exit::Done,
+        |progress| {
+            make(&args.folder, &options, progress)?;
+            status::look(&Stick::open(&args.folder, Access::Read)?)
+        },
+        |seen, seconds| {
+            console.say(&tell::status(&seen.status, &seen.layout));
+            console.event(&Event::Made {
+                stick: name.clone(),
+                seconds,
+                status: Box::new(seen.status),
+            });
+            Exit::Done
+        },
     )
 }

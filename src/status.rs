@@ -1,0 +1,168 @@
+//! What an open stick holds, and how full its overlay is. Reads little, changes nothing.
+
+use crate::error::{Doing, Error, Part, Result};
+use crate::overlay::{ExceptionStore, Figures};
+use crate::protocol::{self, Home, ImageKind, OverlayState, Pending, Status};
+use crate::squash::{self, Archive, Contents};
+use crate::stick::layout::LIVE_OS;
+use crate::stick::{ImageContent, Layout, Overlay, Stick};
+use crate::storage::{DiskFile, Folder, ReadAt};
+use crate::units::{Bytes, Sectors};
+use std::sync::Arc;
+
+/// What a program says that cannot read an image's format.
+const UNKNOWN: &str = "unknown";
+
+/// A status, and what it was drawn from.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The status.
+    pub status: Status,
+    /// Which files it speaks of, and which it passes over.
+    pub layout: Layout,
+}
+
+/// Looks at `stick`.
+///
+/// A flattened stick's status is told as far as it can be. What a stick has
+/// no use for is told as missing (an overlay of another one, of several), not as an error.
+///
+/// # Errors
+/// Whatever cannot be read, or contradicts its format.
+pub fn look(stick: &Stick) -> Result<Seen> {
+    let entry = stick.image()?;
+    let file = stick
+        .folder()
+        .open(&entry.name)
+        .doing("opening the image")?;
+    let image = LookedAt::at(Arc::new(file))?;
+    let layout = stick.layout(&image.content)?;
+    let overlay = overlay(stick, &layout, image.inner_bytes)?;
+    let status = Status {
+        stick: stick.describe()?,
+        image: protocol::Image {
+            kind: layout.kind,
+            file: path(&layout.image.name),
+            bytes: layout.image.bytes,
+            compression: image.compression,
+            block_bytes: image.block_bytes,
+            inner: layout.inner.clone(),
+            inner_bytes: image.inner_bytes,
+        },
+        overlay,
+        home: layout.home.as_ref().map(|home| Home {
+            file: path(&home.entry.name),
+            bytes: home.entry.bytes,
+            used_bytes: home.used,
+            encrypted: home.encrypted,
+        }),
+        pending: pending(stick, &layout),
+    };
+    Ok(Seen { status, layout })
+}
+
+/// An image, as far as a status speaks of it.
+struct LookedAt {
+    content: ImageContent,
+    compression: String,
+    block_bytes: Bytes,
+    inner_bytes: Option<Bytes>,
+}
+
+impl LookedAt {
+    fn at(file: Arc<DiskFile>) -> Result<LookedAt> {
+        if is_erofs(&*file)? {
+            return Ok(LookedAt {
+                content: ImageContent::Flat,
+                compression: UNKNOWN.to_owned(),
+                block_bytes: Bytes(0),
+                inner_bytes: None,
+            });
+        }
+        let archive = Archive::open(file)?;
+        let (content, inner_bytes) = match archive.contents()? {
+            Contents::Inner(image) => {
+                let content = ImageContent::Nested(image.inner_path().to_owned());
+                (content, Some(image.inner_bytes()))
+            }
+            Contents::Flat => (ImageContent::Flat, None),
+            Contents::Other => {
+                let detail = "the image holds no root file system";
+                return Err(Error::not_found(Part::Image, detail));
+            }
+        };
+        Ok(LookedAt {
+            content,
+            compression: archive.compression().to_string(),
+            block_bytes: archive.block_bytes(),
+            inner_bytes,
+        })
+    }
+}
+
+/// Newer live images may be an EROFS, which is the root file system itself.
+fn is_erofs(file: &DiskFile) -> Result<bool> {
+    let mut magic = [0; 4];
+    match file.read_at(&mut magic, squash::format::EROFS_MAGIC_AT) {
+        Ok(()) => Ok(u32::from_le_bytes(magic) == squash::format::EROFS_MAGIC),
+        // Too short for either; whoever opens it says so.
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error).doing("reading the image"),
+    }
+}
+
+fn overlay(stick: &Stick, layout: &Layout, inner: Option<Bytes>) -> Result<protocol::Overlay> {
+    let mut seen = protocol::Overlay {
+        kind: layout.overlay_kind(),
+        file: layout.overlay_entry().map(|entry| path(&entry.name)),
+        state: OverlayState::Active,
+        used_sectors: Sectors(0),
+        total_sectors: Sectors(0),
+        metadata_sectors: Sectors(0),
+        chunk_sectors: Sectors(0),
+        percent: 0.0,
+    };
+    match &layout.overlay {
+        Overlay::Snapshot(entry) => {
+            let store = stick
+                .folder()
+                .open(&entry.name)
+                .doing("opening the overlay")?;
+            let list = ExceptionStore::read(&store, inner)?;
+            seen.state = list.state();
+            show(&mut seen, list.figures());
+        }
+        Overlay::None => seen.state = OverlayState::Empty,
+        // How full these are is their own file system's matter.
+        Overlay::Embedded(_) | Overlay::Folder(_) => {}
+        Overlay::Elsewhere(_) | Overlay::Unclear(_) => {}
+    }
+    Ok(seen)
+}
+
+fn show(seen: &mut protocol::Overlay, figures: Figures) {
+    seen.used_sectors = figures.used;
+    seen.total_sectors = figures.total;
+    seen.metadata_sectors = figures.metadata;
+    seen.chunk_sectors = figures.chunk.sectors();
+    seen.percent = match figures.total.0 {
+        0 => 100.0,
+        total => (figures.used.0 as f64 * 100.0 / total as f64).min(100.0),
+    };
+}
+
+fn pending(stick: &Stick, layout: &Layout) -> Option<Pending> {
+    if layout.second.is_some() {
+        let waits = stick.booted() && layout.kind == ImageKind::Nested;
+        return Some(if waits {
+            Pending::Finish
+        } else {
+            Pending::Cleanup
+        });
+    }
+    layout.note.as_ref().map(|_| Pending::Borrowed)
+}
+
+fn path(name: &str) -> String {
+    format!("{LIVE_OS}/{name}")
+}

@@ -1,0 +1,231 @@
+//! The table of commands, and what each keeps to.
+
+use super::helper::{Place, Ran, everything, run};
+use std::ffi::OsString;
+
+/// One command.
+pub struct Contract {
+    pub verb: &'static str,
+    /// Takes a stick, and only looks at it.
+    pub looks: bool,
+    /// Arguments between verb and stick, so that it ends by itself.
+    pub options: &'static [&'static str],
+}
+
+/// Every command that a person may give.
+pub const ALL: &[Contract] = &[
+    Contract {
+        verb: "status",
+        looks: true,
+        options: &[],
+    },
+    Contract {
+        verb: "practice",
+        looks: false,
+        options: &[],
+    },
+    Contract {
+        verb: "watch",
+        // Does not end by itself.
+        looks: false,
+        options: &[],
+    },
+];
+
+/// Those that take a stick and only look at it.
+pub fn looking() -> impl Iterator<Item = &'static Contract> {
+    ALL.iter().filter(|contract| contract.looks)
+}
+
+impl Contract {
+    /// Runs it on the place's stick.
+    pub fn on(&self, place: &Place, json: bool) -> Ran {
+        let mut arguments: Vec<OsString> = vec![self.verb.into()];
+        arguments.extend(self.options.iter().map(Into::into));
+        arguments.push(place.stick().into());
+        if json {
+            arguments.push("--json".into());
+        }
+        run(arguments)
+    }
+}
+
+#[test]
+fn the_table_is_whole() {
+    let help = run(["--help"]).out;
+    let commands = help
+        .split("Commands:")
+        .nth(1)
+        .unwrap()
+        .split("Options:")
+        .next()
+        .unwrap();
+    let mut named: Vec<&str> = commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .collect();
+    named.sort_unstable();
+    let mut known: Vec<&str> = ALL.iter().map(|contract| contract.verb).collect();
+    known.sort_unstable();
+    assert_eq!(named, known);
+}
+
+#[test]
+fn help_is_given_and_has_examples() {
+    for arguments in [vec!["--help"], vec!["-h"], vec!["help"]] {
+        let ran = run(&arguments);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{arguments:?}");
+        assert!(
+            ran.out.contains("Usage: sugar-cellar-helper"),
+            "{}",
+            ran.out
+        );
+    }
+    for contract in ALL {
+        for flag in ["--help", "-h"] {
+            let ran = run([contract.verb, flag]);
+            assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", contract.verb);
+            let example = format!("\n  sugar-cellar-helper {}", contract.verb);
+            assert!(ran.out.contains(&example), "{}", ran.out);
+        }
+    }
+    assert!(run(["--help"]).out.contains("Exit status:\n  0  done"));
+}
+
+#[test]
+fn the_version_is_given() {
+    for flag in ["--version", "-V"] {
+        let ran = run([flag]);
+        let version = concat!("sugar-cellar-helper ", env!("CARGO_PKG_VERSION"), "\n");
+        assert_eq!((ran.code, ran.out.as_str()), (0, version));
+    }
+}
+
+#[test]
+fn what_makes_no_sense_ends_with_2() {
+    let nonsense: &[&[&str]] = &[
+        &[],
+        &["frobnicate"],
+        &["--frobnicate"],
+        &["practice", "/nowhere/x", "--size", "7"],
+        &["practice", "/nowhere/x", "--seed", "-1"],
+        &["watch", "/nowhere", "--interval", "0"],
+        &["watch", "/nowhere", "--interval", "NaN"],
+    ];
+    for arguments in nonsense {
+        let ran = run(*arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(!ran.err.is_empty());
+    }
+    for contract in ALL {
+        for arguments in [
+            vec![contract.verb, "--frobnicate"],
+            vec![contract.verb, "a", "b", "c", "d"],
+        ] {
+            let ran = run(&arguments);
+            assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
+            assert!(ran.err.contains("Usage:"), "{}", ran.err);
+        }
+    }
+}
+
+#[test]
+fn what_only_looks_changes_nothing() {
+    let place = Place::new();
+    let before = everything(place.path());
+    for contract in looking() {
+        for json in [false, true] {
+            let ran = contract.on(&place, json);
+            assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", contract.verb);
+            assert!(!ran.out.is_empty());
+            if json {
+                assert!(!ran.json().is_empty());
+            }
+            assert!(
+                everything(place.path()) == before,
+                "{} changed the stick",
+                contract.verb
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said_in_two_sentences() {
+    let place = tempfile::tempdir().unwrap();
+    for contract in looking() {
+        for missing in [
+            place.path().join("missing"),
+            place.path().to_owned(),
+            "live".into(),
+        ] {
+            let words = run([contract.verb.into(), missing.clone().into_os_string()]);
+            assert_eq!((words.code, words.out.as_str()), (1, ""), "{}", words.err);
+            assert_eq!(words.err.lines().count(), 3, "{}", words.err);
+            let json = run([
+                OsString::from(contract.verb),
+                missing.into(),
+                "--json".into(),
+            ]);
+            assert_eq!((json.code, json.err.as_str()), (1, ""));
+            let failed = json.json().pop().unwrap();
+            assert_eq!(
+                (&failed["event"], &failed["code"]),
+                (&"failed".into(), &"not_found".into())
+            );
+            for field in ["stick", "message", "hint"] {
+                assert!(
+                    failed[field].as_str().is_some_and(|text| !text.is_empty()),
+                    "{field}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_status_is_the_stores_own() {
+    let place = Place::new();
+    let status = run([
+        "status".into(),
+        place.stick().into_os_string(),
+        "--json".into(),
+    ])
+    .json()
+    .pop()
+    .unwrap();
+    assert_eq!(status["stick"]["path"], place.stick().to_str().unwrap());
+    assert_eq!(status["overlay"]["state"], "active");
+    assert_eq!(status["overlay"]["total_sectors"], 16_384);
+    let used = status["overlay"]["used_sectors"].as_f64().unwrap();
+    assert_eq!(
+        status["overlay"]["percent"].as_f64().unwrap(),
+        used * 100.0 / 16_384.0
+    );
+    assert_eq!(status["image"]["inner"], "LiveOS/rootfs.img");
+    assert_eq!(status["image"]["compression"], "xz");
+    let words = run(["status".into(), place.stick().into_os_string()]).out;
+    assert!(words.starts_with("This stick is "), "{words}");
+}
+
+#[test]
+fn numbers_are_written_as_at_home() {
+    let installed = std::process::Command::new("locale").arg("-a").output();
+    let installed = String::from_utf8_lossy(&installed.unwrap().stdout).into_owned();
+    let Some(comma) = installed
+        .lines()
+        .find(|name| name.starts_with("de_") || name.starts_with("fr_"))
+    else {
+        eprintln!("SKIPPED: no locale with a decimal comma is installed");
+        return;
+    };
+    let place = Place::new();
+    let mut command = super::helper::command();
+    command
+        .args(["status".as_ref(), place.stick().as_os_str()])
+        .env("LC_ALL", comma);
+    let ran = super::helper::finish(command.spawn().unwrap());
+    assert!(ran.out.contains("1,7 MB"), "{}", ran.out);
+}

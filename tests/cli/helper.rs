@@ -1,0 +1,167 @@
+//! Runs the helper as a person or a script would, never for long.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use sugar_cellar::practice::{self, Options};
+use sugar_cellar::progress::Silent;
+
+/// Nothing here takes a tenth of it; what hangs is ended and fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// Each line of the output as a JSON object.
+    pub fn json(&self) -> Vec<Value> {
+        let parse = |line: &str| {
+            let value: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            assert!(value.is_object(), "{line}");
+            value
+        };
+        self.out.lines().map(parse).collect()
+    }
+}
+
+/// The helper, in English, without what the tester's environment may hold.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sugar-cellar-helper"));
+    command
+        .env_remove("LANGUAGE")
+        .env_remove("RUST_LOG")
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs it to its end.
+pub fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Ran {
+    let mut command = command();
+    command.args(arguments);
+    finish(command.spawn().unwrap())
+}
+
+/// Waits for its end and takes what it said.
+pub fn finish(mut child: Child) -> Ran {
+    let mut out = child.stdout.take().unwrap();
+    let mut err = child.stderr.take().unwrap();
+    let read = |pipe: &mut dyn Read| {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    let out = std::thread::spawn(move || read(&mut out));
+    let err = std::thread::spawn(move || read(&mut err));
+    let end = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > end {
+            child.kill().unwrap();
+            panic!("it hangs");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    Ran {
+        code: status.code().expect("ended by a signal"),
+        out: out.join().unwrap(),
+        err: err.join().unwrap(),
+    }
+}
+
+/// A folder for one test with a practice stick of its own in it, as `stick`.
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn new() -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        copy(
+            &original().join("LiveOS"),
+            &folder.path().join("stick/LiveOS"),
+        );
+        Place { folder }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn stick(&self) -> PathBuf {
+        self.folder.path().join("stick")
+    }
+
+    pub fn image(&self) -> PathBuf {
+        self.stick().join("LiveOS/squashfs.img")
+    }
+
+    pub fn overlay(&self) -> PathBuf {
+        let all = fs::read_dir(self.stick().join("LiveOS")).unwrap();
+        let mut all = all.map(|entry| entry.unwrap().path());
+        all.find(|path| path.to_string_lossy().contains("overlay-"))
+            .unwrap()
+    }
+}
+
+/// One practice stick for all tests, made once.
+fn original() -> PathBuf {
+    static MADE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            mebibytes: 32,
+            ..Options::default()
+        };
+        practice::make(&folder.path().join("stick"), &options, &Silent).unwrap();
+        folder
+    });
+    made.path().join("stick")
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Everything below `folder`: name, kind, time of change, content.
+pub fn everything(folder: &Path) -> BTreeMap<PathBuf, (String, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let facts = format!(
+            "{:?} {:?}",
+            metadata.file_type(),
+            metadata.modified().unwrap()
+        );
+        if metadata.is_dir() {
+            all.extend(everything(&path));
+        }
+        let content = if metadata.is_file() {
+            fs::read(&path).unwrap()
+        } else {
+            Vec::new()
+        };
+        all.insert(path, (facts, content));
+    }
+    all
+}
