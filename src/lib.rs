@@ -10,14 +10,11 @@
 
 pub mod error;
 pub mod ext4;
-pub mod overlay;
 pub mod helper;
 pub mod overlay;
 pub mod practice;
 pub mod progress;
 pub mod protocol;
-pub mod squash;
-pub mod stick;
 pub mod squash;
 pub mod status;
 pub mod stick;
