@@ -52,7 +52,7 @@ pub const ZSTD: Base = Base {
 pub const BASES: &[Base] = &[MODERN, OLD, ZSTD];
 
 /// A file in the image whose blocks follow each other, and which tests overwrite chunk by chunk.
-pub const PAD: &str = "usr/share/pad";
+const PAD: &str = "usr/share/pad";
 /// Its length in bytes: room for four areas and a bit.
 const PAD_BYTES: usize = 5 << 20;
 

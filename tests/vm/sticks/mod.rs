@@ -5,10 +5,12 @@
 //! image, the figures of `dmsetup status`, the bytes of the kernel's own
 //! snapshot-merge, and the files in them.
 
+mod carry_on;
 mod content;
 mod scenarios;
 
-pub use content::{Base, PAD};
+pub use carry_on::{Stick, carry_on};
+pub use content::Base;
 
 use crate::harness::{self, Machine, run};
 use scenarios::SCENARIOS;
