@@ -5,6 +5,8 @@
 
 pub mod exceptions;
 pub mod format;
+pub mod live;
+pub mod upper;
 pub mod write;
 
 pub use exceptions::{Exception, ExceptionStore, Figures};

@@ -98,13 +98,20 @@ impl Host {
         PathBuf::from(format!("sys/dev/block/{device}"))
     }
 
+    /// A block device's node by name, for people: `/dev/sdb1`.
+    pub fn node_name(&self, device: Device) -> Option<String> {
+        Some(format!("/dev/{}", self.device_name(device)?))
+    }
+
+    fn device_name(&self, device: Device) -> Option<String> {
+        let uevent = self.text(self.block(device).join("uevent"))?;
+        let mut lines = uevent.lines();
+        lines.find_map(|line| Some(line.strip_prefix("DEVNAME=")?.to_owned()))
+    }
+
     /// A block device's node, checked to be that device's.
     pub fn node(&self, device: Device) -> Option<PathBuf> {
-        let uevent = self.text(self.block(device).join("uevent"))?;
-        let name = uevent
-            .lines()
-            .find_map(|line| line.strip_prefix("DEVNAME="))?;
-        let node = self.path("dev").join(name);
+        let node = self.path("dev").join(self.device_name(device)?);
         let metadata = std::fs::metadata(&node).ok()?;
         let same = Device::from_raw(metadata.rdev()) == device;
         (metadata.file_type().is_block_device() && same).then_some(node)

@@ -75,14 +75,14 @@ impl Host {
         Ok(match unknown {
             None => InUse::Free,
             Some(bound) => InUse::Unknown(format!(
-                "what the loop device {} holds cannot be found out ({})",
-                bound.device, bound.file
+                "what {} holds cannot be found out ({})",
+                bound.name, bound.file
             )),
         })
     }
 
     fn describe(&self, bound: &Bound) -> String {
-        let mut text = format!("the loop device {} holds {}", bound.device, bound.file);
+        let mut text = format!("{} holds {}", bound.name, bound.file);
         let mounts = self.all_mounts();
         if let Some(mount) = mounts.iter().find(|mount| mount.device == bound.device) {
             text.push_str(&format!(", mounted at {}", mount.point.display()));

@@ -83,8 +83,9 @@ pub enum Overlay {
     None,
     /// A file: a device-mapper snapshot's exception store.
     Snapshot(Entry),
-    /// A file with a file system in it that holds the OverlayFS upper folder.
-    Embedded(Entry),
+    /// A file with a file system in it that holds the OverlayFS upper folder;
+    /// the bytes used in it, where its superblock tells.
+    Embedded(Entry, Option<Bytes>),
     /// An OverlayFS upper folder.
     Folder(Entry),
     /// On another file system, or outside LiveOS: not ours to touch.
@@ -141,7 +142,7 @@ impl Layout {
                 Part::Overlay,
                 "the stick has no overlay that a boot would use",
             )),
-            Overlay::Embedded(entry) | Overlay::Folder(entry) => Err(Error::unsupported(
+            Overlay::Embedded(entry, _) | Overlay::Folder(entry) => Err(Error::unsupported(
                 Part::Overlay,
                 format!("{} is an OverlayFS overlay", entry.name),
             )),
@@ -157,7 +158,7 @@ impl Layout {
     pub fn overlay_kind(&self) -> OverlayKind {
         match self.overlay {
             Overlay::Snapshot(_) => OverlayKind::Snapshot,
-            Overlay::Embedded(_) | Overlay::Folder(_) => OverlayKind::Overlayfs,
+            Overlay::Embedded(..) | Overlay::Folder(_) => OverlayKind::Overlayfs,
             Overlay::None | Overlay::Elsewhere(_) | Overlay::Unclear(_) => OverlayKind::None,
         }
     }
@@ -165,7 +166,7 @@ impl Layout {
     /// The overlay's entry, whatever its kind.
     pub fn overlay_entry(&self) -> Option<&Entry> {
         match &self.overlay {
-            Overlay::Snapshot(entry) | Overlay::Embedded(entry) | Overlay::Folder(entry) => {
+            Overlay::Snapshot(entry) | Overlay::Embedded(entry, _) | Overlay::Folder(entry) => {
                 Some(entry)
             }
             Overlay::None | Overlay::Elsewhere(_) | Overlay::Unclear(_) => None,
@@ -215,7 +216,7 @@ pub fn decide(
         Choice::Entry(entry) => kind(&names, entry, head)?,
     };
     let taken = match &overlay {
-        Overlay::Snapshot(entry) | Overlay::Embedded(entry) | Overlay::Folder(entry) => {
+        Overlay::Snapshot(entry) | Overlay::Embedded(entry, _) | Overlay::Folder(entry) => {
             Some(entry.name.clone())
         }
         Overlay::None | Overlay::Elsewhere(_) | Overlay::Unclear(_) => None,
@@ -430,7 +431,7 @@ fn kind(
         EntryKind::File => match head(entry)? {
             // What is neither is for the exception list's reader to judge.
             Head::Snapshot | Head::Other => Overlay::Snapshot(entry.clone()),
-            Head::FileSystem { .. } => Overlay::Embedded(entry.clone()),
+            Head::FileSystem { used } => Overlay::Embedded(entry.clone(), used),
             Head::Encrypted => Overlay::Unclear(format!("the overlay {} is encrypted", entry.name)),
         },
     })
@@ -506,7 +507,7 @@ mod tests {
         let mut all = vec![IMAGE];
         all.extend(names);
         match layout(&all, known).unwrap().overlay {
-            Overlay::Snapshot(entry) | Overlay::Folder(entry) | Overlay::Embedded(entry) => {
+            Overlay::Snapshot(entry) | Overlay::Folder(entry) | Overlay::Embedded(entry, _) => {
                 entry.name
             }
             Overlay::None => "none".to_owned(),
@@ -671,7 +672,7 @@ mod tests {
         assert!(matches!(alone.overlay, Overlay::Unclear(_)));
         let used = Head::FileSystem { used: None };
         let embedded = with(&[IMAGE, "overlay-A-1"], used);
-        assert!(matches!(embedded.overlay, Overlay::Embedded(_)));
+        assert!(matches!(embedded.overlay, Overlay::Embedded(..)));
         let pipe = with(&[IMAGE, "overlay-A-1@"], Head::Snapshot);
         assert_eq!(pipe.snapshot().unwrap_err().kind(), ErrorKind::Refused);
         assert_eq!(pipe.unused, ["overlay-A-1"]);

@@ -74,6 +74,8 @@ fn attach(file: &File, window: Window) -> io::Result<Loop> {
 /// What a bound loop device holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
+    /// The loop device's name: `loop0`.
+    pub name: String,
     /// The loop device.
     pub device: Device,
     /// What it holds; none where that cannot be found out.
@@ -115,7 +117,12 @@ impl Host {
                 Some(Ok(held)) => Some(held),
                 Some(Err(_)) | None => self.by_path(&folder, device, &file),
             };
-            bound.push(Bound { device, held, file });
+            bound.push(Bound {
+                name,
+                device,
+                held,
+                file,
+            });
         }
         Ok(bound)
     }

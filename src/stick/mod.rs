@@ -6,6 +6,7 @@
 //! list's first write, [`Stick::check_again`].
 
 pub mod boot;
+pub mod find;
 mod host;
 mod in_use;
 mod known;

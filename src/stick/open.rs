@@ -82,12 +82,12 @@ pub(super) struct Facts {
 }
 
 /// A file system with a stick on it, perhaps.
-struct Found {
-    root: DiskFolder,
+pub(super) struct Found {
+    pub root: DiskFolder,
     kept: Option<Kept>,
     image: Option<File>,
     locks: Vec<Lock>,
-    facts: Facts,
+    pub facts: Facts,
 }
 
 impl Stick {
@@ -252,7 +252,7 @@ fn file_id(file: &File) -> Result<(Device, u64)> {
     Ok((Device::from_raw(metadata.dev()), metadata.ino()))
 }
 
-fn live_os(root: &DiskFolder) -> Result<DiskFolder> {
+pub(super) fn live_os(root: &DiskFolder) -> Result<DiskFolder> {
     root.below(LIVE_OS).map_err(|error| {
         use rustix::io::Errno;
         let detail = match Errno::from_io_error(&error) {
@@ -365,31 +365,12 @@ impl Caller {
     /// A whole disk or a partition.
     fn disk(&self, device: Device, access: Access) -> Result<Found> {
         let parts = self.host.partitions(device);
-        let mut found = Vec::new();
-        let mut trouble = None;
-        for part in parts.into_iter().take(MOST_PARTITIONS) {
-            match self.file_system(part, Access::Read) {
-                Ok(one) if live_os(&one.root).is_ok() => found.push(part),
-                Ok(_) => {}
-                // A partition of another kind is none of our business.
-                Err(Error::Unsupported { .. }) => {}
-                Err(error) => trouble = Some(error),
-            }
-        }
-        match (&found[..], trouble) {
-            ([part], _) => self.file_system(*part, access),
-            ([], None) => self.file_system(device, access),
-            // The trouble counts only where the disk itself is no file system.
-            ([], Some(trouble)) => match self.file_system(device, access) {
-                Err(Error::Unsupported { .. }) => Err(trouble),
-                other => other,
-            },
-            _ => Err(several()),
-        }
+        let open = |device: Device, access| self.file_system(device, access);
+        the_one(parts, device, access, &open)
     }
 
     /// The file system on a device, mounted or not.
-    fn file_system(&self, device: Device, access: Access) -> Result<Found> {
+    pub(super) fn file_system(&self, device: Device, access: Access) -> Result<Found> {
         if !self.root {
             return self.mounted(device);
         }
@@ -515,22 +496,8 @@ impl Caller {
         let mut parts = table::partitions(&disk).doing("reading the partition table")?;
         parts.sort_by_key(|part| (part.offset, part.length));
         parts.dedup_by_key(|part| (part.offset, part.length));
-        parts.truncate(MOST_PARTITIONS);
-        let mut found = Vec::new();
-        for part in parts {
-            match self.part(&disk, part, Access::Read) {
-                Ok(one) if live_os(&one.root).is_ok() => found.push(part),
-                Ok(_) | Err(Error::Unsupported { .. }) => {}
-                Err(Error::Damaged { detail, .. }) => log::warn!("{detail}"),
-                Err(error) => return Err(error),
-            }
-        }
-        let part = match &found[..] {
-            [] => whole,
-            [part] => *part,
-            _ => return Err(several()),
-        };
-        let found = self.part(&disk, part, access)?;
+        let open = |part: Partition, access| self.part(&disk, part, access);
+        let found = the_one(parts, whole, access, &open)?;
         Ok(Found {
             image: Some(file),
             locks,
@@ -568,6 +535,38 @@ impl Caller {
     }
 }
 
+/// Opens the one among `parts` that holds a stick; if none does, the `whole` disk.
+fn the_one<P: Copy>(
+    parts: Vec<P>,
+    whole: P,
+    access: Access,
+    open: &dyn Fn(P, Access) -> Result<Found>,
+) -> Result<Found> {
+    let mut sticks = Vec::new();
+    let mut trouble = None;
+    for part in parts.into_iter().take(MOST_PARTITIONS) {
+        match open(part, Access::Read) {
+            Ok(found) if live_os(&found.root).is_ok() => sticks.push(part),
+            // A partition of another kind is none of our business.
+            Ok(_) | Err(Error::Unsupported { .. }) => {}
+            Err(error) => trouble = Some(error),
+        }
+    }
+    match (&sticks[..], trouble) {
+        ([part], _) => open(*part, access),
+        ([], None) => open(whole, access),
+        // The trouble counts only where the disk itself is no file system.
+        ([], Some(trouble)) => match open(whole, access) {
+            Err(Error::Unsupported { .. }) => Err(trouble),
+            other => other,
+        },
+        _ => {
+            let detail = format!("several partitions hold a folder {LIVE_OS}");
+            Err(Error::refused(Part::Disk, detail))
+        }
+    }
+}
+
 fn facts(found: &superblock::FileSystem, device: Device) -> Facts {
     Facts {
         device,
@@ -600,11 +599,6 @@ fn unknown(kind: Option<String>) -> Error {
     let kind = kind.unwrap_or_else(|| "unknown".to_owned());
     let detail = format!("the file system ({kind}) is none of FAT, ext4 and ISO 9660");
     Error::unsupported(Part::Disk, detail)
-}
-
-fn several() -> Error {
-    let detail = format!("several partitions hold a folder {LIVE_OS}");
-    Error::refused(Part::Disk, detail)
 }
 
 /// The number of the mount that an open folder lies on.
