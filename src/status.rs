@@ -71,7 +71,8 @@ struct LookedAt {
 
 impl LookedAt {
     fn at(file: Arc<DiskFile>) -> Result<LookedAt> {
-        if is_erofs(&*file)? {
+        let length = file.size().doing("reading the image")?;
+        if squash::is_erofs(&file, length.0)? {
             return Ok(LookedAt {
                 content: ImageContent::Flat,
                 compression: UNKNOWN.to_owned(),
@@ -97,17 +98,6 @@ impl LookedAt {
             block_bytes: archive.block_bytes(),
             inner_bytes,
         })
-    }
-}
-
-/// Newer live images may be an EROFS, which is the root file system itself.
-fn is_erofs(file: &DiskFile) -> Result<bool> {
-    let mut magic = [0; 4];
-    match file.read_at(&mut magic, squash::format::EROFS_MAGIC_AT) {
-        Ok(()) => Ok(u32::from_le_bytes(magic) == squash::format::EROFS_MAGIC),
-        // Too short for either; whoever opens it says so.
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error).doing("reading the image"),
     }
 }
 

@@ -31,6 +31,6 @@ mod xz;
 pub use codec::XZ_PRESET;
 pub use compare::{Blocks, same_block, same_but_inner};
 pub use format::{Compression, SizeWord};
-pub use read::{Archive, Block, Contents, Image, Tail};
+pub use read::{Archive, Block, Contents, Image, Tail, is_erofs};
 pub use reader::InnerReader;
 pub use write::{Changes, Fate, Forecast, Options, Written, forecast, rewrite};

@@ -171,7 +171,8 @@ impl Archive {
     }
 }
 
-fn is_erofs(source: &dyn ReadAt, file_bytes: u64) -> Result<bool> {
+/// Whether a file of `file_bytes` is an EROFS, which is what newer live images may be instead.
+pub fn is_erofs(source: &dyn ReadAt, file_bytes: u64) -> Result<bool> {
     let mut magic = [0; 4];
     if file_bytes < EROFS_MAGIC_AT + 4 {
         return Ok(false);
