@@ -73,7 +73,7 @@ impl FreeBlocks {
 ///
 /// Reads the superblock, descriptors, bitmaps, the written parts of the inode tables, and the
 /// blocks of the files' maps; ends at the first thing that speaks against trust. Memory: two bits a
-/// block (three where attributes have blocks of their own), at most 48 MiB.
+/// block (three where attributes have blocks of their own), so some 300 KiB for 3 GiB.
 ///
 /// # Errors
 /// Damaged: no ext2, ext3 or ext4, or its shape contradicts itself. Those of reading, and cancelled.

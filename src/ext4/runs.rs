@@ -2,8 +2,9 @@
 //!
 //! A damaged map may name one block again and again. The iterator names every
 //! block of the map itself, as [`Kind::Map`], before it reads it: who keeps a
-//! note of the blocks seen, and stops where one comes again, sees each block
-//! once at the most. Without that the work is bounded by the map's order alone.
+//! note of the blocks seen, and stops where one comes again, reads each block
+//! once at the most. Without that it ends all the same, but only when it has
+//! read as many blocks as the file system has.
 
 use super::FileSystem;
 use super::finding::{Finding, Owner};
@@ -79,6 +80,8 @@ pub struct Runs<'f> {
     next: Option<Part>,
     /// No later run may begin before this block of the file.
     floor: u64,
+    /// How many more blocks the map may have.
+    left: u64,
 }
 
 /// A part of a map, read.
@@ -121,6 +124,7 @@ impl FileSystem<'_> {
             open: Vec::new(),
             next: None,
             floor: 0,
+            left: self.geometry().blocks,
         };
         match inode.map_kind(self) {
             Map::None => {}
@@ -315,7 +319,13 @@ impl Runs<'_> {
             }
             self.floor = run.file_block;
             match run.kind {
-                Kind::Map => self.next = Some(Part::Block(run.block, below)),
+                Kind::Map if self.left == 0 => {
+                    return Err(self.wrong("it has more blocks than there are"));
+                }
+                Kind::Map => {
+                    self.left -= 1;
+                    self.next = Some(Part::Block(run.block, below));
+                }
                 Kind::Data | Kind::Unwritten => self.floor += run.count,
             }
             return Ok(Some(run));

@@ -493,3 +493,85 @@ fn damaged(detail: impl Into<String>) -> Error {
 fn unsupported(detail: impl Into<String>) -> Error {
     Error::unsupported(Part::Ext4, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A superblock of `bytes` with the fields that would end its reading at once put right.
+    fn readable(mut bytes: [u8; 1024], log: u32, blocks: u32, per_group: u32) -> [u8; 1024] {
+        let mut put =
+            |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        put(0x4, blocks);
+        put(0x14, u32::from(log == 0));
+        put(0x18, log);
+        put(0x1c, log);
+        put(0x20, per_group);
+        put(0x24, per_group);
+        put(0x4c, 1);
+        put(0x150, 0);
+        bytes[0x38..0x3a].copy_from_slice(&format::MAGIC.to_le_bytes());
+        let known = |at: usize, mask: u32| le32(&bytes, at) & mask;
+        let incompat = known(0x60, incompat::KNOWN);
+        let ro_compat = known(0x64, ro_compat::KNOWN & !ro_compat::METADATA_CSUM);
+        let groups = blocks.saturating_sub(1).div_ceil(per_group.max(1));
+        let inodes_per_group = u32::from(bytes[0x28]) * 64 + 128;
+        let inode_bytes: u16 = 128 << (bytes[0x58] % 3);
+        let mut put =
+            |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        put(0x60, incompat);
+        put(0x64, ro_compat);
+        put(0x0, groups.wrapping_mul(inodes_per_group));
+        put(0x28, inodes_per_group);
+        put(0x54, format::FIRST_INODE);
+        bytes[0x58..0x5a].copy_from_slice(&inode_bytes.to_le_bytes());
+        bytes[0xfe..0x100].copy_from_slice(&64u16.to_le_bytes());
+        bytes
+    }
+
+    proptest! {
+        /// Any bytes are read or refused; what is read keeps within its bounds.
+        #[test]
+        fn any_bytes(
+            bytes in prop::collection::vec(any::<u8>(), 1024),
+            log in 0u32..8,
+            blocks in prop_oneof![0u32..100_000, any::<u32>()],
+            per_group in prop_oneof![Just(8192u32), (0u32..2000).prop_map(|n| n * 8)],
+        ) {
+            let mut raw = [0; 1024];
+            raw.copy_from_slice(&bytes);
+            let _ = Superblock::parse(&raw).map(|superblock| superblock.geometry());
+            let superblock = Superblock::parse(&readable(raw, log, blocks, per_group)).unwrap();
+            let _ = (superblock.label(), superblock.created(), superblock.state());
+            let Ok(geometry) = superblock.geometry() else {
+                return Ok(());
+            };
+            prop_assert!(geometry.blocks <= MOST_BLOCKS);
+            let last = geometry.groups - 1;
+            prop_assert_eq!(geometry.group_blocks(last).end, geometry.blocks);
+            for group in [0, 1, last / 2, last].into_iter().filter(|group| *group <= last) {
+                let base = geometry.base_metadata(group);
+                prop_assert!(base.start <= base.end && base.end <= geometry.blocks);
+            }
+            let _ = geometry.descriptor_block(geometry.descriptor_blocks() - 1);
+        }
+    }
+
+    #[test]
+    fn powers() {
+        let powers: Vec<u32> = (0..130)
+            .filter(|n| [3, 5, 7].iter().any(|base| is_power(*n, *base)))
+            .collect();
+        assert_eq!(powers, [3, 5, 7, 9, 25, 27, 49, 81, 125]);
+        assert!(!is_power(u32::MAX, 3));
+    }
+
+    #[test]
+    fn uuids_are_written_as_everywhere() {
+        let uuid = Uuid([
+            0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 1, 2, 3, 4, 5, 6, 7, 8,
+        ]);
+        assert_eq!(uuid.to_string(), "01234567-89ab-cdef-0102-030405060708");
+    }
+}

@@ -7,7 +7,7 @@ use sugar_cellar::storage::ReadAt;
 
 /// Free blocks are trusted, and are those that dumpe2fs lists.
 #[track_caller]
-fn same_as_dumpe2fs(image: &Image, what: &str) {
+pub fn same_as_dumpe2fs(image: &Image, what: &str) {
     if let Some(text) = image.e2fsck() {
         panic!("{what}: e2fsck finds fault:\n{text}");
     }
