@@ -20,4 +20,5 @@ pub mod status;
 pub mod stick;
 pub mod storage;
 mod system;
+pub mod tidy;
 pub mod units;

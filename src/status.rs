@@ -124,7 +124,7 @@ fn overlay(stick: &Stick, layout: &Layout, inner: Option<Bytes>) -> Result<proto
         }
         Overlay::None => seen.state = OverlayState::Empty,
         // How full these are is their own file system's matter.
-        Overlay::Embedded(_) | Overlay::Folder(_) => {}
+        Overlay::Embedded(..) | Overlay::Folder(_) => {}
         Overlay::Elsewhere(_) | Overlay::Unclear(_) => {}
     }
     Ok(seen)

@@ -3,9 +3,12 @@
 //! [`exceptions`] reads and validates it, [`moves`] and [`size`] change it so that at
 //! every instant image (+) overlay stays what the learner has, [`write`] makes a new one.
 
+mod editor;
 pub mod exceptions;
 pub mod format;
 pub mod live;
+pub mod moves;
+pub mod size;
 pub mod upper;
 pub mod write;
 

@@ -382,7 +382,7 @@ mod tests {
         assert_eq!(file.block_bytes(2, 4096), 10_000 - 8192);
         // With a fragment, one word fewer.
         bytes[20..24].fill(0);
-        let inode = Inode::read(&mut &bytes[..52], 4096).unwrap();
+        let inode = Inode::read(&mut &bytes[..40], 4096).unwrap();
         let Body::File(file) = &inode.body else {
             panic!("{inode:?}");
         };

@@ -287,7 +287,7 @@ mod tests {
         let mut stored = Vec::new();
         assert!(!encode(b"short", 6, 8192, None, &mut stored).unwrap());
         let noise: Vec<u8> = (0..9000u64)
-            .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8 ^ (i * i >> 3) as u8)
+            .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8 ^ ((i * i) >> 3) as u8)
             .collect();
         let shrunk = encode(&noise, 6, 8192, None, &mut stored).unwrap();
         assert_eq!(shrunk, stored.len() < noise.len());

@@ -142,7 +142,7 @@ fn port(place: &Path) -> Option<String> {
     let parts = place
         .components()
         .filter_map(|part| part.as_os_str().to_str());
-    let ports = parts.filter(|part| {
+    let mut ports = parts.filter(|part| {
         let numbers = |text: &str| {
             !text.is_empty()
                 && text
@@ -153,7 +153,7 @@ fn port(place: &Path) -> Option<String> {
             bus.bytes().all(|byte| byte.is_ascii_digit()) && numbers(bus) && numbers(path)
         })
     });
-    ports.last().map(str::to_owned)
+    ports.next_back().map(str::to_owned)
 }
 
 fn look(caller: &Caller, mounts: &[Mount], device: Device) -> Option<Sighting> {

@@ -76,11 +76,6 @@ impl Cut {
     /// Seed 0: of what was not synced nothing is there; seed 1: all of it is; any other:
     /// some of it, in any order, torn between sectors. The same seed gives the same.
     pub fn crash(&self, seed: u64) -> FaultFolder {
-        // Not the same choices after every call.
-        let seed = match seed {
-            0 | 1 => seed,
-            _ => seed + self.calls as u64 * 1_000_003,
-        };
         FaultFolder::of(self.world.crash(seed))
     }
 }

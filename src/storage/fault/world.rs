@@ -1,7 +1,7 @@
 //! What is in memory and what is on the device, and what a power cut leaves of it.
 
 use super::content::Content;
-use super::random::Random;
+use super::random::{Random, mix};
 use crate::units::SECTOR;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -182,7 +182,7 @@ impl World {
     /// What is found after a power cut now. Seed 0: nothing that was not synced is there;
     /// seed 1: all of it; others: some of it.
     pub(super) fn crash(&self, seed: u64) -> World {
-        let mut chance = Chance::new(seed);
+        let mut chance = Chance::new(seed, self.fingerprint());
         let names = match self.rules {
             Rules::Ext4 => self.journalled_names(&mut chance),
             Rules::Fat => self.torn_names(&mut chance),
@@ -215,6 +215,18 @@ impl World {
             names,
             pending: Vec::new(),
         }
+    }
+
+    /// A number of what is pending: the same seed shall not choose alike for all runs.
+    fn fingerprint(&self) -> u64 {
+        self.pending.iter().fold(0, |sum, call| {
+            let what = match call {
+                Call::Write { offset, data, .. } => offset ^ (data.len() as u64) << 40,
+                Call::SetLength { length, .. } => *length,
+                _ => 1,
+            };
+            mix(sum ^ what)
+        })
     }
 
     /// Files whose removal is not durable yet.
@@ -440,8 +452,8 @@ enum Kind {
 }
 
 impl Chance {
-    fn new(seed: u64) -> Chance {
-        let mut random = Random::new(seed);
+    fn new(seed: u64, fingerprint: u64) -> Chance {
+        let mut random = Random::new(seed ^ fingerprint);
         let kind = match seed {
             0 => Kind::Nothing,
             1 => Kind::Everything,

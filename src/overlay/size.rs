@@ -1,0 +1,100 @@
+//! Grow and shorten: the store's length is one number, so each is one step.
+//!
+//! Some lengths are traps. When an area is full, the kernel wipes the next one before it
+//! writes the full one; where the store ends exactly there, that fails, and the kernel
+//! gives the whole store up instead of reporting it full. Such lengths are never set.
+
+use super::exceptions::ExceptionStore;
+use super::format::Layout;
+use crate::error::{Doing, Error, Part, Result};
+use crate::storage::Storage;
+use crate::units::{Bytes, Chunks};
+
+/// Makes the store `length` bytes long, or a little less; never shorter than it is.
+///
+/// Room on the stick is set aside for it where the file system can. Returns the length.
+///
+/// # Errors
+/// `Refused` for an invalid store. `Io`, with the kind of a full stick among it; the store
+/// is then as long as it was.
+pub fn grow(store: &dyn Storage, list: &ExceptionStore, length: Bytes) -> Result<Bytes> {
+    unchanged(store, list)?;
+    let old = store.size().doing("reading the overlay's size")?;
+    let chunks = match list.layout().chunk().chunk_of(length) {
+        trap if is_trap(list.layout(), trap) => trap.saturating_sub(Chunks(1)),
+        good => good,
+    };
+    let length = bytes(list.layout(), chunks)?;
+    if length <= old {
+        return Ok(old);
+    }
+    if let Err(first) = store.allocate(length).doing("making the overlay longer") {
+        // It may have become a little longer.
+        return match store.set_len(old).doing("restoring the overlay's length") {
+            Ok(()) => Err(first),
+            Err(second) => Err(Error::Undo {
+                first: Box::new(first),
+                second: Box::new(second),
+            }),
+        };
+    }
+    store.sync().doing("making the overlay's length durable")?;
+    Ok(length)
+}
+
+/// Cuts the store behind its last used chunk, leaving `reserve` bytes or a little more.
+///
+/// Never makes it longer. Returns the length.
+///
+/// # Errors
+/// `Refused` for an invalid store or where the list is not `list`. `Io`.
+pub fn shorten(store: &dyn Storage, list: &ExceptionStore, reserve: Bytes) -> Result<Bytes> {
+    unchanged(store, list)?;
+    let old = store.size().doing("reading the overlay's size")?;
+    let length = shortened(list, reserve)?;
+    if length >= old {
+        return Ok(old);
+    }
+    store.set_len(length).doing("making the overlay shorter")?;
+    store.sync().doing("making the overlay's length durable")?;
+    Ok(length)
+}
+
+/// How long [`shorten`] would make the store, were it longer than that.
+///
+/// # Errors
+/// `Refused` where no 64-bit number is that long.
+pub fn shortened(list: &ExceptionStore, reserve: Bytes) -> Result<Bytes> {
+    let layout = list.layout();
+    // With repeats in the list, its end mark may lie behind all data.
+    let area = layout.area_chunk(list.last_area());
+    let used = layout
+        .next_free(list.highest())
+        .max(area.unwrap_or(Chunks(0)) + Chunks(1));
+    let chunks = used + layout.chunk().chunks_for(reserve);
+    if is_trap(layout, chunks) {
+        bytes(layout, chunks + Chunks(1))
+    } else {
+        bytes(layout, chunks)
+    }
+}
+
+/// Whether a store of so many chunks ends right before an area.
+fn is_trap(layout: Layout, chunks: Chunks) -> bool {
+    layout.is_metadata(chunks)
+}
+
+fn bytes(layout: Layout, chunks: Chunks) -> Result<Bytes> {
+    let bytes = layout.chunk().offset(chunks);
+    bytes.ok_or_else(|| Error::refused(Part::Overlay, format!("{chunks} chunks")))
+}
+
+/// Refuses unless the store is valid and lists what `list` does.
+fn unchanged(store: &dyn Storage, list: &ExceptionStore) -> Result<()> {
+    let detail = match ExceptionStore::read(store, None)? {
+        now if !now.is_valid() => "the overlay is marked invalid",
+        now if now != *list => "the overlay's exception list changed since it was read",
+        _ => return Ok(()),
+    };
+    Err(Error::refused(Part::Overlay, detail))
+}

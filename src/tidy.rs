@@ -1,0 +1,47 @@
+//! Tidy: overlay space back without touching the image. Drop, then shift.
+
+use crate::error::Result;
+use crate::overlay::moves::{Keep, drop_chunks, shift};
+use crate::overlay::{Exception, ExceptionStore, Figures};
+use crate::progress::Progress;
+use crate::storage::Storage;
+
+/// What a tidy came to.
+#[derive(Debug, Clone)]
+pub struct Tidied {
+    /// The figures before.
+    pub before: Figures,
+    /// The figures now.
+    pub after: Figures,
+    /// The list now.
+    pub list: ExceptionStore,
+}
+
+/// Drops every chunk for which `superfluous` says so, and moves the rest to the front.
+///
+/// `superfluous` says whether a chunk equals what the image holds there, or is wholly free
+/// (where free is trusted). `ready` is asked when all is decided and nothing is written yet:
+/// that nobody uses the store, as deciding may take minutes.
+///
+/// # Errors
+/// The closures' own; `Refused` where the list changed meanwhile; `Cancelled`. Whenever it
+/// ends, image (+) overlay is what it was.
+pub fn tidy(
+    store: &dyn Storage,
+    list: ExceptionStore,
+    mut superfluous: impl FnMut(Exception) -> Result<bool>,
+    ready: impl FnOnce() -> Result<()>,
+    progress: &dyn Progress,
+) -> Result<Tidied> {
+    let before = list.figures();
+    let keep = Keep::choose(list, |exception| Ok(!superfluous(exception)?), progress)?;
+    ready()?;
+    progress.check()?;
+    let list = drop_chunks(store, &keep)?;
+    let list = shift(store, &list, progress)?;
+    Ok(Tidied {
+        before,
+        after: list.figures(),
+        list,
+    })
+}
