@@ -30,6 +30,17 @@ pub struct FreeBlocks {
 }
 
 impl FreeBlocks {
+    fn new(fs: &FileSystem, used: Bitmap) -> FreeBlocks {
+        let geometry = fs.geometry();
+        let block_bytes = u64::from(geometry.block_bytes);
+        FreeBlocks {
+            used,
+            block_bytes,
+            accounted: geometry.first_block * block_bytes..geometry.bytes(),
+            image_bytes: fs.view_bytes,
+        }
+    }
+
     /// A block's size in bytes.
     pub fn block_bytes(&self) -> u64 {
         self.block_bytes
@@ -98,12 +109,16 @@ pub fn free_blocks(view: &dyn ReadAt, progress: &dyn Progress) -> Result<Trust> 
     if let Some(finding) = outcome.findings.into_iter().next() {
         return Ok(Trust::No(finding));
     }
-    let geometry = fs.geometry();
-    let block_bytes = u64::from(geometry.block_bytes);
-    Ok(Trust::Free(FreeBlocks {
-        used: outcome.used,
-        block_bytes,
-        accounted: geometry.first_block * block_bytes..geometry.bytes(),
-        image_bytes: fs.view_bytes,
-    }))
+    Ok(Trust::Free(FreeBlocks::new(&fs, outcome.used)))
+}
+
+/// The blocks that the bitmaps call free, believed without a walk: a hint what may be worth a
+/// look, never a reason to forget anything. None where not even the bitmaps can be read.
+///
+/// # Errors
+/// As [`free_blocks`].
+pub fn claimed_free(view: &dyn ReadAt, progress: &dyn Progress) -> Result<Option<FreeBlocks>> {
+    let fs = FileSystem::open(view)?;
+    let marked = survey::marked(&fs, progress)?;
+    Ok(marked.map(|used| FreeBlocks::new(&fs, used)))
 }

@@ -24,7 +24,7 @@ mod survey;
 
 pub use check::consistency;
 pub use finding::{Finding, Owner};
-pub use free::{FreeBlocks, Trust, free_blocks};
+pub use free::{FreeBlocks, Trust, claimed_free, free_blocks};
 pub use inode::Inode;
 pub use runs::{Fault, Kind, Run, Runs};
 pub use superblock::{Geometry, State, Superblock, Uuid};

@@ -67,24 +67,26 @@ pub(super) struct Outcome {
 /// # Errors
 /// Those of reading, and cancelled.
 pub(super) fn survey(fs: &FileSystem, progress: &dyn Progress, most: usize) -> Result<Outcome> {
-    let geometry = fs.geometry();
-    let blocks = geometry.first_block..geometry.blocks;
-    let mut survey = Survey {
-        fs,
-        progress,
-        most,
-        findings: Vec::new(),
-        marked: Bitmap::new(blocks.clone()),
-        used: Bitmap::new(blocks),
-        attributes: None,
-        journal_seen: false,
-        scratch: Vec::new(),
-    };
+    let mut survey = Survey::new(fs, progress, most);
     match survey.run() {
         Ok(()) | Err(Halt::Enough) => Ok(Outcome {
             findings: survey.findings,
             used: survey.used,
         }),
+        Err(Halt::Failed(error)) => Err(error),
+    }
+}
+
+/// What the block bitmaps call used, without looking whether it is so; none where not even they
+/// can be read.
+///
+/// # Errors
+/// Those of reading, and cancelled.
+pub(super) fn marked(fs: &FileSystem, progress: &dyn Progress) -> Result<Option<Bitmap>> {
+    let mut survey = Survey::new(fs, progress, 1);
+    match survey.bitmaps() {
+        Ok(()) => Ok(Some(survey.marked)),
+        Err(Halt::Enough) => Ok(None),
         Err(Halt::Failed(error)) => Err(error),
     }
 }
@@ -121,7 +123,36 @@ struct Survey<'f> {
 }
 
 impl<'f> Survey<'f> {
+    fn new(fs: &'f FileSystem<'f>, progress: &'f dyn Progress, most: usize) -> Survey<'f> {
+        let geometry = fs.geometry();
+        let blocks = geometry.first_block..geometry.blocks;
+        Survey {
+            fs,
+            progress,
+            most,
+            findings: Vec::new(),
+            marked: Bitmap::new(blocks.clone()),
+            used: Bitmap::new(blocks),
+            attributes: None,
+            journal_seen: false,
+            scratch: Vec::new(),
+        }
+    }
+
     fn run(&mut self) -> Step {
+        let fs = self.fs;
+        self.bitmaps()?;
+        self.layout()?;
+        self.inodes()?;
+        if fs.superblock().state().has_journal && !self.journal_seen {
+            self.report(Finding::Journal("cannot be read"))?;
+        }
+        self.free_blocks()?;
+        self.lost()
+    }
+
+    /// Checks all descriptors, then takes what the bitmaps that they name call used.
+    fn bitmaps(&mut self) -> Step {
         let fs = self.fs;
         for (number, group) in (0..).zip(fs.groups()) {
             self.descriptor(number, group)?;
@@ -130,13 +161,7 @@ impl<'f> Survey<'f> {
             self.progress.check()?;
             self.block_bitmap(number, group)?;
         }
-        self.layout()?;
-        self.inodes()?;
-        if fs.superblock().state().has_journal && !self.journal_seen {
-            self.report(Finding::Journal("cannot be read"))?;
-        }
-        self.free_blocks()?;
-        self.lost()
+        Ok(())
     }
 
     fn report(&mut self, finding: Finding) -> Step {

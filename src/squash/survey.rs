@@ -283,7 +283,7 @@ impl Survey {
                 start = end;
             }
         }
-        pieces.retain(|piece| !piece.word.is_hole());
+        pieces.retain(|piece| piece.word.bytes() > 0);
         pieces.sort_by_key(|piece| (piece.extent.start, piece.extent.end));
         pieces.dedup();
         if let Some(pair) = pieces

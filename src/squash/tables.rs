@@ -186,11 +186,16 @@ pub struct Fragment {
 }
 
 impl Fragment {
-    /// Reads and checks an entry; `data` is where blocks may lie.
+    /// Reads and checks an entry; `data` is where blocks may lie. Some makers write an empty block
+    /// where there are no ends of files: it may be there, and whoever uses it finds nothing in it.
     pub fn parse(mut entry: &[u8], data: &Range<u64>, block_size: u32) -> Result<Fragment> {
-        let fragment = Fragment {
-            start: entry.u64()?,
-            word: SizeWord(entry.u32()?).check(block_size)?,
+        let (start, word) = (entry.u64()?, SizeWord(entry.u32()?));
+        let fragment = match word.bytes() {
+            0 => Fragment { start, word },
+            _ => Fragment {
+                start,
+                word: word.check(block_size)?,
+            },
         };
         let extent = fragment.extent();
         if fragment.word.is_hole() || extent.start < data.start || extent.end > data.end {
