@@ -8,13 +8,18 @@
 //! one in one atomic step, and then forgets the overlay's copies. At every
 //! instant between, `image (+) overlay` is what the learner has.
 
+pub mod check;
 pub mod error;
 pub mod ext4;
 pub mod helper;
+pub mod merged;
 pub mod overlay;
+mod parallel;
 pub mod practice;
 pub mod progress;
 pub mod protocol;
+pub mod refresh;
+pub mod sources;
 pub mod squash;
 pub mod status;
 pub mod stick;

@@ -1,10 +1,11 @@
 //! Tidy: overlay space back without touching the image. Drop, then shift.
 
-use crate::error::Result;
+use crate::error::{Doing, Result};
 use crate::overlay::moves::{Keep, drop_chunks, shift};
 use crate::overlay::{Exception, ExceptionStore, Figures};
 use crate::progress::Progress;
-use crate::storage::Storage;
+use crate::sources::{Guard, Sources, Target};
+use crate::storage::{Folder, Storage};
 
 /// What a tidy came to.
 #[derive(Debug, Clone)]
@@ -44,4 +45,29 @@ pub fn tidy(
         after: list.figures(),
         list,
     })
+}
+
+/// Tidies a stick's overlay: what equals the image is dropped, and what no file uses where that
+/// can be trusted.
+///
+/// # Errors
+/// As [`tidy`], and those of opening: image and overlay must belong together.
+pub fn stick<F: Folder>(
+    target: Target<'_, F>,
+    guard: &dyn Guard,
+    progress: &dyn Progress,
+) -> Result<Tidied> {
+    let sources = Sources::open(target, true, progress)?;
+    let base = sources.base();
+    let store = target
+        .folder
+        .open_writable(target.overlay)
+        .doing("opening the overlay")?;
+    tidy(
+        &store,
+        sources.list.clone(),
+        |exception| sources.is_spare(&base, exception),
+        || guard.still_ours(),
+        progress,
+    )
 }

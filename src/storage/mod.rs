@@ -73,7 +73,7 @@ pub struct Entry {
 /// The stick's folder LiveOS. Names are single components.
 pub trait Folder: Send + Sync {
     /// What is opened in it.
-    type File: Storage;
+    type File: Storage + std::fmt::Debug + 'static;
 
     /// All names, sorted.
     fn entries(&self) -> io::Result<Vec<Entry>>;

@@ -1,0 +1,86 @@
+//! The refresh: absorb all, then drop all.
+//!
+//! [`plan`] reads and decides, and changes nothing. [`Plan::ready`] gives what [`refresh`]
+//! consumes: build ([`direct`]) -> verify ([`verify`]) -> exchange, drop, remove ([`commit`]).
+//! What a cut left is put right first, by comparing ([`recover`]).
+
+mod commit;
+mod direct;
+mod plan;
+mod recover;
+mod verify;
+
+pub use plan::{Options, Plan, Ready, plan};
+pub use recover::{Recovered, recover};
+
+use crate::error::{Doing, Error, Result};
+use crate::progress::Progress;
+use crate::protocol::Stage;
+use crate::sources::Guard;
+use crate::squash::Image;
+use crate::storage::{Folder, Storage};
+use std::sync::Arc;
+
+/// The second image file: the new one while it is built, the old one after the exchange.
+/// A short name: one directory entry on FAT.
+pub const SECOND: &str = "squashfs.new";
+
+/// Does what the plan says.
+///
+/// An error before the exchange leaves the stick as it was, the second file removed. After the
+/// exchange every error is an [`Error::Unfinished`]: the image is the new one, `image (+)
+/// overlay` is what it was, and the next run completes the rest.
+pub fn refresh<F: Folder>(
+    ready: Ready<'_, F>,
+    guard: &dyn Guard,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let folder = ready.target.folder;
+    let file = folder.create(SECOND).doing("creating the new image")?;
+    build_and_verify(&ready, file, guard, progress).map_err(|error| undo(folder, error))?;
+    progress.step(Stage::Commit, 0, 1);
+    commit::exchange(folder)?;
+    progress.step(Stage::Commit, 1, 1);
+    commit::drop_all(ready, guard, progress).map_err(Error::unfinished)
+}
+
+/// Makes `file` the new image, complete, durable, and checked on bytes from the device; nothing
+/// that the stick boots from is touched.
+fn build_and_verify<F: Folder>(
+    ready: &Ready<'_, F>,
+    file: F::File,
+    guard: &dyn Guard,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let folder = ready.target.folder;
+    direct::build(&ready.sources, &ready.options, &file, progress)?;
+    file.sync().doing("writing the new image to the device")?;
+    drop(file);
+    folder.sync().doing("writing the new image to the device")?;
+    let new = folder
+        .open_uncached(SECOND)
+        .doing("opening the new image to read it back")?;
+    let new = Image::open(Arc::new(new))?;
+    verify::verify(&ready.sources, &new, ready.options.threads, progress)?;
+    guard.still_ours()?;
+    progress.check()
+}
+
+/// Removes the half-made second file after `error`.
+fn undo<F: Folder>(folder: &F, error: Error) -> Error {
+    match remove_second(folder) {
+        Ok(()) => error,
+        Err(second) => Error::Undo {
+            first: Box::new(error),
+            second: Box::new(second),
+        },
+    }
+}
+
+/// Removes the second image, which is the half-made new one or the old one.
+fn remove_second<F: Folder>(folder: &F) -> Result<()> {
+    folder
+        .remove(SECOND)
+        .and_then(|()| folder.sync())
+        .doing("removing the second image")
+}

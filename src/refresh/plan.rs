@@ -1,0 +1,227 @@
+//! What a refresh would do, what it needs, and why not, if not. Changes nothing.
+
+use crate::error::{Doing, Error, Part, Result};
+use crate::ext4::Finding;
+use crate::progress::Progress;
+use crate::protocol::{
+    Distrust, FreeBlocks, PlannedBlocks, PlannedImage, PlannedOverlay, PlannedSpace, SpaceMode,
+};
+use crate::sources::{IMAGE, NotFree, Sources, Target};
+use crate::squash::{self, Compression, Image};
+use crate::storage::{Folder, ReadAt};
+use crate::units::{Bytes, Sectors};
+use std::time::Instant;
+
+/// What the person chose.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The new image's compression; none keeps the old one's.
+    pub compression: Option<Compression>,
+    /// Leave what deleted files held as it is, instead of zeros.
+    pub keep_deleted: bool,
+    /// How many threads compress and check.
+    pub threads: usize,
+}
+
+impl Options {
+    pub(super) fn rewrite(&self) -> squash::Options {
+        squash::Options {
+            threads: self.threads,
+            recompress: self.compression,
+            ..squash::Options::default()
+        }
+    }
+}
+
+/// What a refresh would do.
+#[derive(Debug)]
+pub struct Plan<'f, F: Folder> {
+    /// The image's size, before and after.
+    pub image: PlannedImage,
+    /// The overlay's fill, before and after.
+    pub overlay: PlannedOverlay,
+    /// What is to be done to the image's blocks.
+    pub blocks: PlannedBlocks,
+    /// The room that it takes.
+    pub space: PlannedSpace,
+    /// Whether blocks of deleted files are given back.
+    pub free_blocks: FreeBlocks,
+    /// About how long it takes.
+    pub seconds: u64,
+    obstacle: Option<Error>,
+    ready: Ready<'f, F>,
+}
+
+/// A plan without an obstacle: the only thing that [`super::refresh`] takes.
+#[derive(Debug)]
+pub struct Ready<'f, F: Folder> {
+    pub(super) target: Target<'f, F>,
+    pub(super) options: Options,
+    pub(super) sources: Sources<F::File>,
+}
+
+impl<'f, F: Folder> Plan<'f, F> {
+    /// What speaks against it; none where the refresh can begin.
+    pub fn obstacle(&self) -> Option<&Error> {
+        self.obstacle.as_ref()
+    }
+
+    /// Whether there is anything to do: an overlay without exceptions and the same compression
+    /// leave nothing.
+    pub fn is_needed(&self) -> bool {
+        let Ready {
+            sources, options, ..
+        } = &self.ready;
+        let now = sources.image.compression();
+        !sources.list.is_empty() || options.compression.is_some_and(|wanted| wanted != now)
+    }
+
+    /// What [`super::refresh`] takes; the obstacle, where there is one.
+    pub fn ready(self) -> Result<Ready<'f, F>> {
+        match self.obstacle {
+            None => Ok(self.ready),
+            Some(obstacle) => Err(obstacle),
+        }
+    }
+}
+
+/// Reads what is there and decides.
+///
+/// # Errors
+/// What is damaged, unsupported, or does not belong together. Too little room is not an error
+/// here but an [`Plan::obstacle`], so that the sizes can be told.
+pub fn plan<'f, F: Folder>(
+    target: Target<'f, F>,
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Plan<'f, F>> {
+    let sources = Sources::open(target, !options.keep_deleted, progress)?;
+    let forecast = squash::forecast(&sources.image, &sources, &options.rewrite())?;
+    let image = PlannedImage {
+        bytes: sources.image.bytes(),
+        estimated_bytes: forecast.likely,
+        largest_bytes: forecast.at_most,
+    };
+    let blocks = PlannedBlocks {
+        block_bytes: sources.image.block_bytes(),
+        total: sources.image.blocks(),
+        changed: forecast.changed,
+        freed: forecast.zeroed,
+    };
+    let figures = sources.list.figures();
+    let overlay = PlannedOverlay {
+        used_sectors: figures.used,
+        // Header and one empty area, as an empty store reads.
+        after_sectors: Sectors(2 * figures.chunk.sectors().0),
+        total_sectors: figures.total,
+    };
+    let (space, obstacle) = room(target.folder, image.largest_bytes)?;
+    let seconds = estimate(target.folder, &sources, &options, &image, &blocks)?;
+    Ok(Plan {
+        image,
+        overlay,
+        blocks,
+        space,
+        free_blocks: told(&sources.free),
+        seconds,
+        obstacle,
+        ready: Ready {
+            target,
+            options,
+            sources,
+        },
+    })
+}
+
+/// Whether both images fit beside one another.
+fn room<F: Folder>(folder: &F, needed: Bytes) -> Result<(PlannedSpace, Option<Error>)> {
+    let available = folder.free().doing("asking for the free space")?;
+    let limit = folder
+        .file_limit()
+        .doing("asking for the file size limit")?;
+    let obstacle = if let Some(limit) = limit.filter(|limit| needed > *limit) {
+        Some(Error::FileLimit { needed, limit })
+    } else if needed > available {
+        Some(Error::NoSpace {
+            part: Part::Stick,
+            needed,
+            available,
+        })
+    } else {
+        None
+    };
+    let space = PlannedSpace {
+        mode: match obstacle {
+            None => SpaceMode::Beside,
+            Some(_) => SpaceMode::None,
+        },
+        needed_bytes: needed,
+        available_bytes: available,
+        file_limit_bytes: limit,
+    };
+    Ok((space, obstacle))
+}
+
+/// How much is read to learn how fast the stick is, in bytes, at how many places.
+const SAMPLE_BYTES: usize = 1 << 20;
+const SAMPLES: u64 = 4;
+
+/// Seconds, from the stick's speed as measured now, and the usual cost of a block on one core.
+fn estimate<F: Folder>(
+    folder: &F,
+    sources: &Sources<F::File>,
+    options: &Options,
+    image: &PlannedImage,
+    blocks: &PlannedBlocks,
+) -> Result<u64> {
+    let compression = options.compression.unwrap_or(sources.image.compression());
+    // Milliseconds a 128 KiB block: decoded, compressed, and decoded again to verify.
+    let milliseconds = match compression {
+        Compression::Xz => 14.0,
+        Compression::Gzip => 8.0,
+        Compression::Zstd => 6.0,
+        Compression::Lzo | Compression::Lz4 => 3.0,
+    };
+    let size = blocks.block_bytes.0 as f64 / f64::from(128 << 10);
+    let work = blocks.changed as f64 * size * milliseconds / 1000.0 / options.threads as f64;
+    let rate = read_rate(folder, &sources.image)?;
+    // Flash writes at about half the speed that it reads at.
+    let bytes = image.estimated_bytes.0 as f64;
+    let device = bytes * 2.0 / rate + bytes / rate;
+    Ok((work + device).ceil() as u64)
+}
+
+/// Bytes a second, from the device.
+fn read_rate<F: Folder>(folder: &F, image: &Image) -> Result<f64> {
+    let file = folder.open_uncached(IMAGE).doing("opening the image")?;
+    let mut sample = vec![0; SAMPLE_BYTES.min(image.bytes().0 as usize)];
+    let start = Instant::now();
+    let last = image.bytes().0 - sample.len() as u64;
+    for index in 0..SAMPLES {
+        file.read_at(&mut sample, last / SAMPLES * index)
+            .doing("reading the image")?;
+    }
+    let seconds = start.elapsed().as_secs_f64().max(1e-4);
+    Ok((SAMPLES * sample.len() as u64) as f64 / seconds)
+}
+
+fn told(free: &std::result::Result<crate::ext4::FreeBlocks, NotFree>) -> FreeBlocks {
+    let (reason, detail) = match free {
+        Ok(_) => (None, None),
+        Err(NotFree::NotWanted) => (Some(Distrust::NotWanted), None),
+        Err(NotFree::NotTrusted(finding)) => (Some(distrust(finding)), Some(finding.to_string())),
+    };
+    FreeBlocks {
+        trusted: free.is_ok(),
+        reason,
+        detail,
+    }
+}
+
+fn distrust(finding: &Finding) -> Distrust {
+    match finding {
+        Finding::NeedsRecovery | Finding::NotClean | Finding::Orphans => Distrust::NotClean,
+        Finding::Unsupported(_) | Finding::NoJournal => Distrust::Unsupported,
+        _ => Distrust::Errors,
+    }
+}

@@ -1,0 +1,101 @@
+//! After a cut: what lies on the stick is looked at, and put right by comparing.
+//!
+//! No marker is needed. The second file's presence tells that a refresh was cut; whichever
+//! image verifies is the image; and the overlay is dropped only where it equals that image,
+//! for the stick may have been booted and written to since.
+
+use super::{SECOND, commit, remove_second};
+use crate::check;
+use crate::error::{Doing, Error, Part, Result};
+use crate::progress::Progress;
+use crate::sources::{Guard, IMAGE, Target};
+use crate::squash::Image;
+use crate::storage::{Folder, ReadAt};
+use std::sync::Arc;
+
+/// What was found, and put right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovered {
+    /// No refresh was cut here; nothing was changed.
+    Nothing,
+    /// A second image was removed (or put back), and the overlay compared with the image.
+    Completed,
+}
+
+/// Puts right what a cut refresh left. Needs the stick's lock; does nothing where there is no
+/// second image.
+pub fn recover<F: Folder>(
+    target: Target<'_, F>,
+    threads: usize,
+    guard: &dyn Guard,
+    progress: &dyn Progress,
+) -> Result<Recovered> {
+    let folder = target.folder;
+    let entries = folder.entries().doing("reading the folder LiveOS")?;
+    let there = |name: &str| entries.iter().any(|entry| entry.name == name);
+    if !there(SECOND) {
+        return Ok(Recovered::Nothing);
+    }
+    guard.still_ours()?;
+    if there(IMAGE) {
+        settle(folder, threads, progress)?;
+    } else {
+        whole(folder, SECOND, threads, progress)??;
+        folder
+            .rename(SECOND, IMAGE)
+            .and_then(|()| folder.sync())
+            .doing("giving the image its name back")?;
+    }
+    crate::tidy::stick(target, guard, progress)?;
+    Ok(Recovered::Completed)
+}
+
+/// Both names are there: the one that verifies is the image, the other is removed.
+fn settle<F: Folder>(folder: &F, threads: usize, progress: &dyn Progress) -> Result<()> {
+    if one_chain(folder)? {
+        return Err(Error::damaged(
+            Part::Disk,
+            format!("{IMAGE} and {SECOND} show the same image: one file under two names"),
+        ));
+    }
+    let Err(first) = whole(folder, IMAGE, threads, progress)? else {
+        return remove_second(folder);
+    };
+    if whole(folder, SECOND, threads, progress)?.is_err() {
+        // Neither: nothing is touched.
+        return Err(first);
+    }
+    folder
+        .exchange(IMAGE, SECOND)
+        .and_then(|()| folder.sync())
+        .and_then(|()| folder.forget())
+        .doing("putting the whole image back")
+}
+
+/// Whether both names begin with the same superblock, which two different images never do:
+/// a half-done exchange on FAT left two names for one chain of clusters.
+pub(super) fn one_chain<F: Folder>(folder: &F) -> Result<bool> {
+    let second = folder.open(SECOND).doing("opening the second image")?;
+    let long_enough =
+        second.size().doing("opening the second image")?.0 >= commit::MARK_BYTES as u64;
+    Ok(long_enough && commit::mark(folder, IMAGE)? == commit::mark(folder, SECOND)?)
+}
+
+/// The outer result: could it be checked; the inner one: is every block of it readable.
+fn whole<F: Folder>(
+    folder: &F,
+    name: &str,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<Result<()>> {
+    let file = folder.open_uncached(name).doing("opening an image")?;
+    let checked =
+        Image::open(Arc::new(file)).and_then(|image| check::image(&image, threads, progress));
+    match checked {
+        Err(
+            error @ (Error::Damaged { .. } | Error::Unsupported { .. } | Error::NotFound { .. }),
+        ) => Ok(Err(error)),
+        Err(error) => Err(error),
+        Ok(()) => Ok(Ok(())),
+    }
+}

@@ -1,0 +1,301 @@
+//! Refreshes of practice sticks in a folder, judged by unsquashfs and e2fsck.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use sugar_cellar::error::{Error, Result};
+use sugar_cellar::merged::Merged;
+use sugar_cellar::overlay::ExceptionStore;
+use sugar_cellar::practice;
+use sugar_cellar::progress::{Progress, Silent};
+use sugar_cellar::protocol::{OverlayState, Stage};
+use sugar_cellar::refresh::{self, Options, Recovered, SECOND};
+use sugar_cellar::sources::{Guard, IMAGE, Target};
+use sugar_cellar::squash::{Compression, Image};
+use sugar_cellar::storage::{DiskFile, DiskFolder, Folder, ReadAt};
+
+/// Nobody else is there.
+struct Alone;
+
+impl Guard for Alone {
+    fn still_ours(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Ends at the first step of a stage.
+struct EndAt(Stage, AtomicU64);
+
+impl Progress for EndAt {
+    fn step(&self, stage: Stage, _: u64, _: u64) {
+        if stage == self.0 {
+            self.1.store(1, Ordering::Relaxed);
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.1.load(Ordering::Relaxed) == 1
+    }
+}
+
+/// A practice stick in a temporary folder.
+struct Practice {
+    place: tempfile::TempDir,
+    overlay: String,
+}
+
+impl Practice {
+    fn new(compression: practice::Compression) -> Practice {
+        let place = tempfile::tempdir().unwrap();
+        let options = practice::Options {
+            mebibytes: 64,
+            seed: 7,
+            compression,
+        };
+        practice::make(&place.path().join("stick"), &options, &Silent).unwrap();
+        let folder = place.path().join("stick/LiveOS");
+        let overlay = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .find(|name| name.starts_with("overlay-"))
+            .unwrap();
+        Practice { place, overlay }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.place.path().join("stick/LiveOS")
+    }
+
+    fn folder(&self) -> DiskFolder {
+        DiskFolder::open(&self.path()).unwrap()
+    }
+
+    /// `image (+) overlay`, all of it.
+    fn learner_has(&self) -> Vec<u8> {
+        let folder = self.folder();
+        let image = Image::open(Arc::new(folder.open(IMAGE).unwrap())).unwrap();
+        let store = folder.open(&self.overlay).unwrap();
+        let list = ExceptionStore::read(&store, Some(image.inner_bytes())).unwrap();
+        let merged = Merged::new(image.reader(8), &store, &list).unwrap();
+        let mut bytes = vec![0; merged.size().unwrap().0 as usize];
+        merged.read_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    fn refresh(&self, change: impl Fn(&mut Options), progress: &dyn Progress) -> Result<()> {
+        let folder = self.folder();
+        let target = Target {
+            folder: &folder,
+            overlay: &self.overlay,
+        };
+        let mut options = Options {
+            compression: None,
+            keep_deleted: false,
+            threads: 2,
+        };
+        change(&mut options);
+        refresh::recover(target, 2, &Alone, progress)?;
+        let plan = refresh::plan(target, options, progress)?;
+        let largest = plan.image.largest_bytes;
+        refresh::refresh(plan.ready()?, &Alone, progress)?;
+        let image = folder.open(IMAGE).unwrap().size().unwrap();
+        assert!(image <= largest, "{image} > {largest}");
+        Ok(())
+    }
+
+    fn figures(&self) -> (u64, OverlayState) {
+        let store = self.folder().open(&self.overlay).unwrap();
+        let list = ExceptionStore::read(&store, None).unwrap();
+        (list.figures().used.0, list.state())
+    }
+
+    /// Everything on the stick, by name.
+    fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let names = self.folder().entries().unwrap();
+        names
+            .into_iter()
+            .map(|entry| {
+                (
+                    entry.name.clone(),
+                    fs::read(self.path().join(&entry.name)).unwrap(),
+                )
+            })
+            .collect()
+    }
+}
+
+/// The inner image as unsquashfs reads it.
+fn unsquashed(stick: &Practice) -> Vec<u8> {
+    let out = stick.place.path().join("unsquashed");
+    let status = Command::new("unsquashfs")
+        .args(["-quiet", "-no-progress", "-dest"])
+        .arg(&out)
+        .arg(stick.path().join(IMAGE))
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let bytes = fs::read(out.join("LiveOS/rootfs.img")).unwrap();
+    fs::remove_dir_all(out).unwrap();
+    bytes
+}
+
+fn e2fsck(bytes: &[u8], place: &Path) {
+    let file = place.join("checked.img");
+    fs::write(&file, bytes).unwrap();
+    let output = Command::new("e2fsck")
+        .arg("-fn")
+        .arg(&file)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(!text.contains("Fix?"), "{text}");
+}
+
+/// Where the two differ, only zeros are in `after`, and `before`'s bitmaps call it free.
+fn same_in_use(before: Vec<u8>, after: &[u8]) -> u64 {
+    let free = sugar_cellar::ext4::free_blocks(&before, &Silent).unwrap();
+    let sugar_cellar::ext4::Trust::Free(free) = free else {
+        panic!("{free:?}");
+    };
+    assert_eq!(before.len(), after.len());
+    let mut zeroed = 0;
+    for (index, (old, new)) in before.chunks(4096).zip(after.chunks(4096)).enumerate() {
+        if old != new {
+            let start = index as u64 * 4096;
+            assert!(free.is_free_range(start..start + 4096), "block {index}");
+            assert!(new.iter().all(|byte| *byte == 0), "block {index}");
+            zeroed += 1;
+        }
+    }
+    zeroed
+}
+
+#[test]
+fn nothing_is_lost_and_the_overlay_is_empty() {
+    for compression in [
+        practice::Compression::Xz,
+        practice::Compression::Gzip,
+        practice::Compression::Zstd,
+    ] {
+        let stick = Practice::new(compression);
+        let before = stick.learner_has();
+        assert!(stick.figures().0 > 100);
+        stick.refresh(|_| (), &Silent).unwrap();
+        assert_eq!(stick.figures(), (16, OverlayState::Empty));
+        let after = stick.learner_has();
+        assert_eq!(unsquashed(&stick), after, "{compression:?}");
+        e2fsck(&after, stick.place.path());
+        assert!(
+            same_in_use(before, &after) > 0,
+            "deleted files' blocks are given back"
+        );
+        let names: Vec<_> = stick.files().into_iter().map(|(name, _)| name).collect();
+        assert!(!names.iter().any(|name| name == SECOND), "{names:?}");
+    }
+}
+
+#[test]
+fn with_keep_deleted_every_byte_is_the_same() {
+    let stick = Practice::new(practice::Compression::Zstd);
+    let before = stick.learner_has();
+    stick
+        .refresh(|options| options.keep_deleted = true, &Silent)
+        .unwrap();
+    assert!(before == stick.learner_has());
+    assert!(before == unsquashed(&stick));
+}
+
+#[test]
+fn another_compression_holds_the_same() {
+    let stick = Practice::new(practice::Compression::Gzip);
+    let before = stick.learner_has();
+    let zstd = |options: &mut Options| options.compression = Some(Compression::Zstd);
+    stick.refresh(zstd, &Silent).unwrap();
+    let after = stick.learner_has();
+    same_in_use(before, &after);
+    assert_eq!(unsquashed(&stick), after);
+    let file: DiskFile = stick.folder().open(IMAGE).unwrap();
+    let image = Image::open(Arc::new(file)).unwrap();
+    assert_eq!(image.compression(), Compression::Zstd);
+}
+
+#[test]
+fn cancelled_in_any_stage_before_the_exchange_it_is_as_it_was() {
+    let stick = Practice::new(practice::Compression::Zstd);
+    let before = stick.files();
+    for stage in [Stage::Check, Stage::Build, Stage::Verify] {
+        let end = EndAt(stage, AtomicU64::new(0));
+        let result = stick.refresh(|_| (), &end);
+        assert!(
+            matches!(result, Err(Error::Cancelled)),
+            "{stage:?}: {result:?}"
+        );
+        assert!(before == stick.files(), "{stage:?}");
+    }
+}
+
+#[test]
+fn a_half_written_second_image_is_cleared_away() {
+    let stick = Practice::new(practice::Compression::Zstd);
+    let before = stick.learner_has();
+    let image = fs::read(stick.path().join(IMAGE)).unwrap();
+    let second = stick.path().join(SECOND);
+    for half in [&image[..0], &image[..50], &vec![0; 5000]] {
+        fs::write(&second, half).unwrap();
+        let folder = stick.folder();
+        let target = Target {
+            folder: &folder,
+            overlay: &stick.overlay,
+        };
+        let found = refresh::recover(target, 2, &Alone, &Silent).unwrap();
+        assert_eq!(found, Recovered::Completed);
+        assert!(!second.exists());
+        same_in_use(before.clone(), &stick.learner_has());
+    }
+    // The image itself under a second name: one chain of clusters, as far as anybody can tell.
+    fs::write(&second, &image).unwrap();
+    let files = stick.files();
+    let refused = stick.refresh(|_| (), &Silent);
+    assert!(matches!(refused, Err(Error::Damaged { .. })), "{refused:?}");
+    assert!(files == stick.files());
+}
+
+#[test]
+fn the_whole_one_of_two_images_is_put_in_place() {
+    let stick = Practice::new(practice::Compression::Zstd);
+    let before = stick.learner_has();
+    let image = stick.path().join(IMAGE);
+    let second = stick.path().join(SECOND);
+    // Only the second name is there.
+    fs::rename(&image, &second).unwrap();
+    let recover = || {
+        let folder = stick.folder();
+        let target = Target {
+            folder: &folder,
+            overlay: &stick.overlay,
+        };
+        refresh::recover(target, 2, &Alone, &Silent)
+    };
+    recover().unwrap();
+    assert!(image.exists() && !second.exists());
+    // The first is cut short.
+    let whole = fs::read(&image).unwrap();
+    fs::write(&second, &whole).unwrap();
+    let mut cut = whole[..whole.len() / 2].to_vec();
+    cut[8] ^= 1;
+    fs::write(&image, &cut).unwrap();
+    recover().unwrap();
+    assert!(fs::read(&image).unwrap() == whole);
+    same_in_use(before, &stick.learner_has());
+    // Neither is whole: nothing is touched.
+    fs::write(&image, &cut).unwrap();
+    fs::write(&second, &cut[..1000]).unwrap();
+    let files = stick.files();
+    assert!(recover().is_err());
+    assert!(files == stick.files());
+}
