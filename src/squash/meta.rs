@@ -14,6 +14,20 @@ pub struct Store {
     method: Method,
     /// Decoders at rest: as many as there were ever readers at once.
     decoders: Mutex<Vec<Decoder>>,
+    /// The metadata blocks that were wanted last: one inode after another is in the same.
+    kept: Mutex<Vec<Kept>>,
+}
+
+/// How many metadata blocks are kept.
+const KEPT: usize = 16;
+
+/// A metadata block, decompressed.
+#[derive(Debug, Clone)]
+struct Kept {
+    at: u64,
+    /// Where the next one begins.
+    next: u64,
+    bytes: Arc<Vec<u8>>,
 }
 
 impl fmt::Debug for Store {
@@ -29,6 +43,7 @@ impl Store {
             source,
             method,
             decoders: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 
@@ -60,6 +75,31 @@ impl Store {
         let length = decoder.decode(stored, out)?;
         resting().push(decoder);
         Ok(length)
+    }
+
+    /// The metadata block at `at`, which ends by `end`, and where the next one begins.
+    fn kept(&self, at: u64, end: u64) -> Result<Kept> {
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = {
+            let mut kept = kept();
+            let found = kept.iter().position(|one| one.at == at);
+            found.map(|index| kept.remove(index))
+        };
+        let one = match found {
+            Some(one) if one.next <= end => one,
+            _ => {
+                let mut bytes = Vec::new();
+                let next = self.metadata(at, end, &mut bytes)?;
+                let bytes = Arc::new(bytes);
+                Kept { at, next, bytes }
+            }
+        };
+        let mut kept = kept();
+        if kept.len() >= KEPT {
+            kept.remove(0);
+        }
+        kept.push(one.clone());
+        Ok(one)
     }
 
     /// Reads the metadata block at `at`, which ends by `end`, into `out`; gives where the next
@@ -145,7 +185,7 @@ pub struct Cursor<'a> {
     store: &'a Store,
     end: u64,
     next: u64,
-    block: Vec<u8>,
+    block: Arc<Vec<u8>>,
     at: usize,
 }
 
@@ -159,7 +199,7 @@ impl<'a> Cursor<'a> {
                 Some(at) if at < table.end => at,
                 _ => return damaged(format!("a reference to {place:?}, outside its table")),
             },
-            block: Vec::with_capacity(METADATA),
+            block: Arc::default(),
             at: 0,
         };
         cursor.load()?;
@@ -171,8 +211,8 @@ impl<'a> Cursor<'a> {
     }
 
     fn load(&mut self) -> Result<()> {
-        self.next = self.store.metadata(self.next, self.end, &mut self.block)?;
-        self.at = 0;
+        let Kept { next, bytes, .. } = self.store.kept(self.next, self.end)?;
+        (self.next, self.block, self.at) = (next, bytes, 0);
         Ok(())
     }
 }

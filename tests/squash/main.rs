@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod editing;
+mod furnished;
 mod maker;
 mod reading;
 mod writing;

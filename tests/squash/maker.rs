@@ -1,8 +1,11 @@
 //! Makes images with mksquashfs, and asks the other readers what is in them.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 /// What images are made with.
@@ -74,6 +77,37 @@ impl Maker {
         output.stdout
     }
 
+    /// Lets the kernel mount an image, and looks; false where it cannot.
+    pub fn mounted(&self, image: &[u8], look: impl FnOnce(&Path)) -> bool {
+        struct Unmount(PathBuf);
+        impl Drop for Unmount {
+            fn drop(&mut self) {
+                let output = Command::new("umount").arg(&self.0).output();
+                println!("umount: {output:?}");
+            }
+        }
+        // Each time another file: a loop device that is still about may keep the bytes of the one
+        // before.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let (path, folder) = (self.path(&format!("mount-{count}")), self.path("mounted"));
+        fs::write(&path, image).unwrap();
+        fs::create_dir_all(&folder).unwrap();
+        let mut command = Command::new("mount");
+        command.args(["-t", "squashfs", "-o", "loop,ro"]);
+        match command.arg(&path).arg(&folder).output() {
+            Ok(output) if output.status.success() => {
+                let _mounted = Unmount(folder.clone());
+                look(&folder);
+                true
+            }
+            refused => {
+                eprintln!("mount: {refused:?}");
+                false
+            }
+        }
+    }
+
     /// Everything that unsquashfs tells of the tree: modes, owners, sizes, times, names.
     pub fn listed(&self, image: &[u8]) -> String {
         let path = self.path("judged");
@@ -81,6 +115,36 @@ impl Maker {
         let output = run(Command::new("unsquashfs").arg("-lln").arg(&path));
         String::from_utf8(output.stdout).unwrap()
     }
+}
+
+/// An image whose inner file is longer than 4 GiB, and all holes but for these words; made once,
+/// because mksquashfs reads all of the file.
+pub struct Huge {
+    pub image: Vec<u8>,
+    pub length: u64,
+    pub words: [(u64, &'static [u8; 5]); 3],
+}
+
+pub fn huge() -> &'static Huge {
+    static HUGE: LazyLock<Huge> = LazyLock::new(|| {
+        let maker = Maker::new();
+        maker.put("after", b"after");
+        maker.put("LiveOS/rootfs.img", b"");
+        let path = maker.tree("LiveOS/rootfs.img");
+        let file = fs::File::options().write(true).open(path).unwrap();
+        let length = (4u64 << 30) + 9000;
+        file.set_len(length).unwrap();
+        let words = [(0, b"begin"), (3 << 30, b"there"), (length - 5, b"ended")];
+        for (at, word) in words {
+            file.write_all_at(word, at).unwrap();
+        }
+        Huge {
+            image: maker.image("-comp zstd -b 1M"),
+            length,
+            words,
+        }
+    });
+    &HUGE
 }
 
 /// Runs a tool that the tests cannot do without.
@@ -133,9 +197,15 @@ pub fn contents(bytes: usize, seed: u64) -> Vec<u8> {
         let start = all.len();
         while all.len() < start + 4096 {
             match kind {
-                0 => all.push(next() as u8),
+                0 => all.extend(next().to_le_bytes()),
                 1..=2 => all.extend([0; 64]),
-                3..=5 => all.extend(format!("line {} of a text\n", next() % 500).into_bytes()),
+                3..=5 => {
+                    for _ in 0..3 {
+                        all.extend(WORDS[(next() % 16) as usize].bytes());
+                    }
+                    all.extend((next() % 500).to_string().bytes());
+                    all.push(b'\n');
+                }
                 _ => {
                     all.extend([0x48, 0x8b, 0xe8]);
                     all.extend(((next() % 4000) as u32).to_le_bytes());
@@ -146,3 +216,22 @@ pub fn contents(bytes: usize, seed: u64) -> Vec<u8> {
     all.truncate(bytes);
     all
 }
+
+const WORDS: [&str; 16] = [
+    "sugar ",
+    "cellar ",
+    "activity ",
+    "journal ",
+    "learner ",
+    "mesh ",
+    "neighbourhood ",
+    "turtle ",
+    "write ",
+    "paint ",
+    "memorize ",
+    "browse ",
+    "record ",
+    "etoys ",
+    "physics ",
+    "maze ",
+];

@@ -2,7 +2,7 @@
 
 use crate::editing::{Edit, judged, open, options, rewritten};
 use crate::maker::{Maker, WAYS, contents};
-use sugar_cellar::squash::{Block, Options};
+use sugar_cellar::squash::{Block, Compression, Options};
 
 /// Where the superblock keeps the time of making.
 const MOD_TIME: std::ops::Range<usize> = 8..12;
@@ -66,4 +66,98 @@ fn changes_in_every_way_of_mksquashfs() {
         });
         assert_eq!(compressed, !plain);
     }
+}
+
+#[test]
+fn the_data_are_what_mksquashfs_makes_of_the_merged_file() {
+    let (maker, inner) = filled();
+    let ways = [
+        ("-comp xz", true),
+        (
+            "-comp xz -Xdict-size 50% -b 64K -always-use-fragments",
+            true,
+        ),
+        // Other versions, or other makes, of the same compressors.
+        ("-comp zstd", false),
+        ("-comp gzip", false),
+        ("-comp lz4", false),
+        ("-comp lzo", false),
+    ];
+    for (way, to_the_byte) in ways {
+        let old = maker.image(way);
+        let edit = some_changes(&old, &inner);
+        let mksquashfs = Options {
+            xz_preset: 6,
+            ..options(2)
+        };
+        let (new, _) = rewritten(&old, &edit, &mksquashfs);
+        maker.put("LiveOS/rootfs.img", &edit.wanted);
+        let classic = maker.image(way);
+        maker.put("LiveOS/rootfs.img", &inner);
+        let data = |bytes: &[u8]| {
+            let end = open(bytes).archive().superblock().inode_table;
+            bytes[96..end as usize].to_vec()
+        };
+        let (ours, theirs) = (data(&new), data(&classic));
+        assert!(!to_the_byte || ours == theirs, "{way}");
+        let excess = ours.len() as f64 / theirs.len() as f64 - 1.0;
+        println!("{way}: {:+.2} %", 100.0 * excess);
+        assert!(excess < 0.02, "{way}: {} {}", ours.len(), theirs.len());
+    }
+}
+
+#[test]
+fn the_kernel_reads_what_is_written() {
+    let (maker, inner) = filled();
+    for compressor in ["gzip", "lzo", "lz4", "zstd", "xz", "xz -Xbcj x86"] {
+        let old = maker.image(&format!("-comp {compressor}"));
+        let edit = some_changes(&old, &inner);
+        let (new, _) = rewritten(&old, &edit, &options(2));
+        for (image, wanted) in [(&old, &inner), (&new, &edit.wanted)] {
+            let judged = maker.mounted(image, |folder| {
+                let bytes = std::fs::read(folder.join("LiveOS/rootfs.img")).unwrap();
+                assert!(bytes == *wanted);
+                for name in ["LiveOS/a-first", "LiveOS/z-after", "a-short", "z-short"] {
+                    let bytes = std::fs::read(folder.join(name)).unwrap();
+                    assert!(bytes == std::fs::read(maker.tree(name)).unwrap());
+                }
+            });
+            // A kernel without the compressor refuses mksquashfs's image already.
+            if !judged {
+                assert!(image == &old, "{compressor}: only the old image mounts");
+                eprintln!("SKIPPED: this kernel does not mount {compressor}");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn any_compressor_becomes_any_other() {
+    let (maker, inner) = filled();
+    for (index, from) in Compression::ALL.into_iter().enumerate() {
+        let old = maker.image(&format!("-comp {from} -always-use-fragments"));
+        // Each to two others, so that each is taken twice.
+        for to in [1, 2].map(|step| Compression::ALL[(index + step) % 5]) {
+            let edit = some_changes(&old, &inner);
+            let options = Options {
+                recompress: Some(to),
+                ..options(2)
+            };
+            let new = judged(&maker, &old, &edit, options);
+            assert_eq!(open(&new).compression(), to);
+            for name in ["LiveOS/a-first", "LiveOS/z-after", "a-short", "z-short"] {
+                let bytes = std::fs::read(maker.tree(name)).unwrap();
+                assert!(maker.unsquashed(&new, name) == bytes, "{from} {to} {name}");
+            }
+        }
+    }
+    // The same compressor: nothing is recompressed.
+    let old = maker.image("-comp zstd -Xcompression-level 3");
+    let edit = Edit::new(&open(&old), &inner);
+    let options = Options {
+        recompress: Some(Compression::Zstd),
+        ..options(1)
+    };
+    assert_eq!(rewritten(&old, &edit, &options).1.recoded, 0);
 }
