@@ -2,7 +2,8 @@
 
 use super::FileSystem;
 use super::format::{self, le16, le32, ro_compat};
-use super::superblock::{Geometry, Superblock};
+use super::geometry::Geometry;
+use super::superblock::Superblock;
 use crate::error::{Error, Part, Result};
 use std::ops::Range;
 

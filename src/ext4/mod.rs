@@ -16,18 +16,21 @@ mod check;
 mod finding;
 mod format;
 mod free;
+mod geometry;
 mod groups;
 mod inode;
 mod runs;
+mod special;
 mod superblock;
 mod survey;
 
 pub use check::consistency;
 pub use finding::{Finding, Owner};
 pub use free::{FreeBlocks, Trust, claimed_free, free_blocks};
+pub use geometry::Geometry;
 pub use inode::Inode;
 pub use runs::{Fault, Kind, Run, Runs};
-pub use superblock::{Geometry, State, Superblock, Uuid};
+pub use superblock::{State, Superblock, Uuid};
 
 use crate::error::{Doing, Error, Part, Result};
 use crate::storage::ReadAt;

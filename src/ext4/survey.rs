@@ -8,10 +8,10 @@
 use super::FileSystem;
 use super::bitmap::Bitmap;
 use super::finding::{Finding, Owner};
-use super::format::{self, be32, compat, incompat, le16, le32};
+use super::format::{self, incompat, le16};
 use super::groups::Group;
 use super::inode::Inode;
-use super::runs::{Fault, Kind, Run};
+use super::runs::{Fault, Kind};
 use super::superblock::Superblock;
 use crate::error::{Doing, Error, Result};
 use crate::progress::Progress;
@@ -62,7 +62,8 @@ pub(super) struct Outcome {
     pub(super) used: Bitmap,
 }
 
-/// Walks over `fs` until `most` things were found. Says nothing of the superblock's [`state`].
+/// Walks over `fs`, whose journal needs no recovery, until `most` things were found.
+/// Says nothing of the superblock's [`state`].
 ///
 /// # Errors
 /// Those of reading, and cancelled.
@@ -92,7 +93,7 @@ pub(super) fn marked(fs: &FileSystem, progress: &dyn Progress) -> Result<Option<
 }
 
 /// Why a walk ends early.
-enum Halt {
+pub(super) enum Halt {
     /// Enough was found.
     Enough,
     /// It cannot go on.
@@ -105,10 +106,10 @@ impl From<Error> for Halt {
     }
 }
 
-type Step<T = ()> = std::result::Result<T, Halt>;
+pub(super) type Step<T = ()> = std::result::Result<T, Halt>;
 
-struct Survey<'f> {
-    fs: &'f FileSystem<'f>,
+pub(super) struct Survey<'f> {
+    pub(super) fs: &'f FileSystem<'f>,
     progress: &'f dyn Progress,
     most: usize,
     findings: Vec<Finding>,
@@ -118,7 +119,7 @@ struct Survey<'f> {
     used: Bitmap,
     /// Blocks of extended attributes: several inodes may use one. Made when the first is met.
     attributes: Option<Bitmap>,
-    journal_seen: bool,
+    pub(super) journal_seen: bool,
     scratch: Vec<u8>,
 }
 
@@ -164,7 +165,7 @@ impl<'f> Survey<'f> {
         Ok(())
     }
 
-    fn report(&mut self, finding: Finding) -> Step {
+    pub(super) fn report(&mut self, finding: Finding) -> Step {
         self.findings.push(finding);
         if self.findings.len() < self.most {
             return Ok(());
@@ -273,7 +274,7 @@ impl<'f> Survey<'f> {
     }
 
     /// Claims blocks whose number was not checked yet.
-    fn claim_inside(&mut self, owner: Owner, blocks: Range<u64>) -> Step<bool> {
+    pub(super) fn claim_inside(&mut self, owner: Owner, blocks: Range<u64>) -> Step<bool> {
         if self.fs.geometry().contains(&blocks) {
             return self.claim(owner, blocks);
         }
@@ -424,91 +425,6 @@ impl<'f> Survey<'f> {
                 }
             } else if alone {
                 self.special(inode.number, run)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks into the files that say in which state the file system is.
-    fn special(&mut self, inode: u32, run: Run) -> Step {
-        let superblock = self.fs.superblock();
-        let features = superblock.features();
-        let mut bytes = Vec::new();
-        if features.compat(compat::HAS_JOURNAL)
-            && superblock.journal_inode() == Some(inode)
-            && run.file_block == 0
-        {
-            self.journal_seen = true;
-            self.fs.read_block(run.block, &mut bytes)?;
-            self.journal(&bytes)?;
-        }
-        if features.compat(compat::ORPHAN_FILE) && superblock.orphan_inode() == inode {
-            for block in run.blocks() {
-                self.fs.read_block(block, &mut bytes)?;
-                self.orphans(&bytes)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks at the journal's own superblock (include/linux/jbd2.h).
-    fn journal(&mut self, bytes: &[u8]) -> Step {
-        let kind = be32(bytes, 4);
-        if be32(bytes, 0) != format::JOURNAL_MAGIC || !matches!(kind, 3 | 4) {
-            return self.report(Finding::Journal("has no superblock"));
-        }
-        let needs_recovery = self.fs.superblock().state().needs_recovery;
-        if be32(bytes, 0x1c) != 0 && !needs_recovery {
-            self.report(Finding::Journal("holds changes that nobody announced"))?;
-        }
-        if be32(bytes, 0x20) != 0 {
-            self.report(Finding::Journal("recorded an error"))?;
-        }
-        Ok(())
-    }
-
-    /// Looks at a block of the orphan file (the kernel's fs/ext4/orphan.c).
-    fn orphans(&mut self, bytes: &[u8]) -> Step {
-        let tail = bytes.len() - 8;
-        let empty = bytes[..tail].iter().all(|byte| *byte == 0);
-        let known = self.fs.superblock().state().orphans;
-        if (empty && le32(bytes, tail) == format::ORPHAN_MAGIC) || known {
-            return Ok(());
-        }
-        self.report(Finding::Orphans)
-    }
-
-    /// Claims the one block that the resize inode has of its own. It names the blocks kept for
-    /// more descriptors, which belong to the layout, and which name their copies in other groups.
-    fn resize_inode(&mut self, inode: &Inode) -> Step {
-        const DOUBLE: usize = 13;
-        let owner = Owner::Inode(inode.number);
-        let wrong = |what| Finding::Map {
-            inode: inode.number,
-            what,
-        };
-        let number = |index| u64::from(le32(&inode.map, index * 4));
-        if (0..15).any(|index| index != DOUBLE && number(index) != 0) {
-            return self.report(wrong("more than one block is named"));
-        }
-        let features = self.fs.superblock().features();
-        match (number(DOUBLE), features.compat(compat::RESIZE_INODE)) {
-            (0, false) => return Ok(()),
-            (0, true) => return self.report(wrong("nothing is named")),
-            (_, false) => return self.report(wrong("the feature resize_inode is missing")),
-            (_, true) => {}
-        }
-        let block = number(DOUBLE);
-        if !self.claim_inside(owner, block..block + 1)? {
-            return Ok(());
-        }
-        let descriptors = self.fs.geometry().base_metadata(0);
-        let mut bytes = Vec::new();
-        self.fs.read_block(block, &mut bytes)?;
-        for at in (0..bytes.len()).step_by(4) {
-            let block = u64::from(le32(&bytes, at));
-            if block != 0 && !descriptors.contains(&block) {
-                self.report(Finding::Misplaced { owner, block })?;
             }
         }
         Ok(())

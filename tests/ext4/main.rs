@@ -8,3 +8,4 @@ mod combinations;
 mod damage;
 mod identity;
 mod make;
+mod random;
