@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use sugar_cellar::error::{Error, ErrorKind};
@@ -195,15 +196,28 @@ fn for_another_user_no_path_is_followed() {
     let place = bare(&[IMAGE]);
     let file = place.path().join("LiveOS").join(IMAGE);
     let around = Path::new("/dev/..").join(place.path().strip_prefix("/").unwrap());
-    for path in [
-        place.path(),
-        &file,
-        &around,
-        Path::new("."),
-        Path::new("/dev/null"),
-    ] {
+    let mut paths = vec![place.path(), &file, &around];
+    paths.extend(
+        [
+            "/dev",
+            "/dev/null",
+            "/dev/shm/x",
+            "/dev/disk/by-x/../../sda",
+            "sda",
+        ]
+        .map(Path::new),
+    );
+    for path in paths {
         let error = Stick::open_as(&caller, path, Access::Read).unwrap_err();
         assert_eq!(kind(&error), ErrorKind::Denied, "{}", path.display());
+    }
+    for path in [
+        "/dev/no-such",
+        "/dev/disk/by-label/NO-SUCH",
+        "/dev/mapper/no-such",
+    ] {
+        let error = Stick::open_as(&caller, Path::new(path), Access::Read).unwrap_err();
+        assert_eq!(kind(&error), ErrorKind::NotFound, "{path}");
     }
     let error = Stick::open_as(&caller, Path::new("live"), Access::Read).unwrap_err();
     assert_eq!(kind(&error), ErrorKind::NotFound);
@@ -243,7 +257,8 @@ fn a_loop_device_of_unknown_content_forbids_writing_only() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     };
-    put("sys/block/loop7/loop/backing_file", "/out/of/reach\n");
+    let held = "sys/block/loop7/loop/backing_file";
+    put(held, "/out/of/reach/squashfs.img\n");
     put("sys/block/loop7/dev", "7:7\n");
     let caller = Caller {
         host: Host::at(machine.path()),
@@ -255,4 +270,74 @@ fn a_loop_device_of_unknown_content_forbids_writing_only() {
     assert!(matches!(stick.in_use().unwrap(), InUse::Unknown(_)));
     let error = Stick::open_as(&caller, place.path(), Access::Write).unwrap_err();
     assert_eq!(kind(&error), ErrorKind::Denied);
+    // Nothing here is called so, and nothing has two names.
+    put(held, "/LiveOS/overlay-BOOTED-1\n");
+    Stick::open_as(&caller, place.path(), Access::Write).unwrap();
+    let link = place.path().join("another name");
+    fs::hard_link(place.path().join("LiveOS").join(IMAGE), link).unwrap();
+    let error = Stick::open_as(&caller, place.path(), Access::Write).unwrap_err();
+    assert_eq!(kind(&error), ErrorKind::Denied);
+}
+
+/// What has to go without rights, done by a user who has none.
+#[test]
+fn nobody_can_do_it_as_well() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: all tests here run without rights already");
+        return;
+    }
+    let tests = [
+        "a_folder_is_a_stick",
+        "looking_writes_nothing_and_allows_no_writing",
+        "the_second_writer_is_refused_under_any_name",
+        "a_stick_that_may_not_be_written_is_denied",
+        "without_rights_files_and_devices_are_denied",
+    ];
+    let run = Command::new(std::env::current_exe().unwrap())
+        .arg("--exact")
+        .args(tests)
+        .uid(65534)
+        .gid(65534)
+        .env("TMPDIR", "/tmp")
+        .output();
+    let output = match run {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("SKIPPED: the user nobody cannot run this program: {error}");
+            return;
+        }
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("5 passed"), "{text}");
+}
+
+/// root and a learner: one lock.
+#[test]
+fn root_and_nobody_share_one_lock() {
+    const STICK: &str = "SUGAR_CELLAR_TEST_LOCKED";
+    if let Some(path) = std::env::var_os(STICK) {
+        let error = Stick::open(Path::new(&path), Access::Write).unwrap_err();
+        assert_eq!(kind(&error), ErrorKind::Busy);
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: needs root");
+        return;
+    }
+    let place = bare(&[IMAGE]);
+    for path in [place.path(), &place.path().join("LiveOS")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let _stick = Stick::open(place.path(), Access::Write).unwrap();
+    let run = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "root_and_nobody_share_one_lock"])
+        .env(STICK, place.path())
+        .uid(65534)
+        .gid(65534)
+        .output();
+    match run {
+        Ok(output) => assert!(output.status.success(), "{output:?}"),
+        Err(error) => eprintln!("SKIPPED: the user nobody cannot run this program: {error}"),
+    }
 }

@@ -210,6 +210,27 @@ fn an_image_is_read_without_a_change_and_written_beneath() {
 }
 
 #[test]
+fn older_kinds_of_ext_are_read_and_written_too() {
+    root_only!("mkfs.ext4", "losetup", "e2fsck");
+    let old = "none,^extent,^64bit,^metadata_csum";
+    for features in ["^has_journal", "none", old, "bigalloc,^has_journal"] {
+        let ext4 = Ext4::with(&["-O", features]);
+        let path = ext4.image();
+        let before = digest(&path);
+        let stick = Stick::open(&path, Access::Read).unwrap();
+        assert_eq!(stick.label(), Some("SOAS"));
+        drop(stick);
+        assert_let_go(&path);
+        assert_eq!(digest(&path), before, "{features}");
+        let stick = Stick::open(&path, Access::Write).unwrap();
+        stick.folder().create("new").unwrap().sync().unwrap();
+        stick.close().unwrap();
+        assert_let_go(&path);
+        run("e2fsck", &["-fn", path.to_str().unwrap()]);
+    }
+}
+
+#[test]
 fn files_outlive_the_stick_that_they_were_opened_through() {
     root_only!("mkfs.ext4", "losetup");
     let ext4 = Ext4::new();

@@ -7,7 +7,7 @@ use crate::units::{Bytes, Sectors};
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A device number.
@@ -125,6 +125,20 @@ impl Host {
             return Err(io::ErrorKind::NotFound.into());
         }
         Ok(DiskFile::new(file))
+    }
+
+    /// Whether a file system or a driver has a device for itself. Needs the right to open it.
+    pub(super) fn claimed(&self, device: Device) -> bool {
+        let exclusively = |node| {
+            File::options()
+                .read(true)
+                .custom_flags(rustix::fs::OFlags::EXCL.bits() as i32)
+                .open(node)
+        };
+        self.node(device)
+            .map(exclusively)
+            .and_then(|opened| opened.err())
+            .is_some_and(|error| error.kind() == io::ErrorKind::ResourceBusy)
     }
 
     /// A block device's length.

@@ -8,11 +8,14 @@ use super::host::{Device, Host};
 use super::layout::{LIVE_OS, LiveOverlay};
 use super::loops::{Bound, Held};
 use crate::error::{Doing, Result};
-use crate::storage::Entry;
+use crate::storage::{DiskFolder, Folder};
+use rustix::fs::AtFlags;
 use std::path::Path;
 
 /// dracut's name for the running system's root.
 const LIVE_ROOT: &str = "live-rw";
+/// What the kernel puts behind the name of a file that was removed.
+const REMOVED: &str = " (deleted)";
 
 /// Who uses a stick.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,24 +33,64 @@ pub enum InUse {
 /// What nobody else may hold.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wanted {
-    /// Files, by the file system's device number and their inode number.
-    pub files: Vec<(Device, u64)>,
+    /// Files.
+    pub files: Vec<WantedFile>,
     /// Devices.
     pub devices: Vec<Device>,
     /// Our own loop device, which may.
     pub ours: Option<Device>,
 }
 
+/// A file that nobody else may hold.
+#[derive(Debug, Clone)]
+pub(super) struct WantedFile {
+    /// The device number of the file system that it lies on.
+    pub on: Device,
+    /// Its inode number there.
+    pub inode: u64,
+    /// Its name, where it has no other one.
+    pub only_name: Option<String>,
+}
+
+impl WantedFile {
+    /// All files in LiveOS.
+    pub fn all(live_os: &DiskFolder) -> Result<Vec<WantedFile>> {
+        let entries = live_os.entries().doing("reading LiveOS")?;
+        entries
+            .into_iter()
+            .map(|entry| {
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                let stat = rustix::fs::statat(live_os.handle(), &entry.name, flags)
+                    .doing(format!("looking at {}", entry.name))?;
+                Ok(WantedFile {
+                    on: Device::from_raw(stat.st_dev),
+                    inode: stat.st_ino,
+                    only_name: (stat.st_nlink == 1).then_some(entry.name),
+                })
+            })
+            .collect()
+    }
+}
+
 impl Wanted {
-    /// Everything in LiveOS.
-    pub fn entries(entries: &[Entry]) -> Vec<(Device, u64)> {
-        let id = |entry: &Entry| (Device::from_raw(entry.id.0), entry.id.1);
-        entries.iter().map(id).collect()
+    fn wants(&self, held: &Held) -> bool {
+        let same = |file: &WantedFile| file.on == held.on && file.inode == held.inode;
+        self.files.iter().any(same) || held.own.is_some_and(|own| self.devices.contains(&own))
     }
 
-    fn wants(&self, held: &Held) -> bool {
-        self.files.contains(&(held.on, held.inode))
-            || held.own.is_some_and(|own| self.devices.contains(&own))
+    /// Whether a loop device whose file cannot be looked at may hold any of it.
+    ///
+    /// The kernel gives the file's present name, though perhaps below a root that is not ours
+    /// (dracut's own loop devices are such): a file that has only one name is not the one with
+    /// another name. A device in /dev has many names, but can always be looked at.
+    fn may_be(&self, bound: &Bound) -> bool {
+        let path = bound.file.strip_suffix(REMOVED).unwrap_or(&bound.file);
+        let name = path.rsplit('/').next();
+        let same = |file: &WantedFile| match &file.only_name {
+            Some(only) => name.is_none_or(|name| name.eq_ignore_ascii_case(only)),
+            None => true,
+        };
+        self.files.iter().any(same)
     }
 }
 
@@ -69,7 +112,8 @@ impl Host {
             match &bound.held {
                 Some(held) if wanted.wants(held) => return Ok(InUse::Held(self.describe(&bound))),
                 Some(_) => {}
-                None => unknown = Some(bound),
+                None if wanted.may_be(&bound) => unknown = Some(bound),
+                None => {}
             }
         }
         Ok(match unknown {
@@ -187,9 +231,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_found_out_is_unknown() {
+        use std::os::unix::fs::MetadataExt;
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(8192).unwrap();
         let path = file.path().to_str().unwrap();
+        let metadata = file.as_file().metadata().unwrap();
         let machine = |backing: &str, sectors: &str| {
             host(&[
                 ("sys/block/loop0/loop/backing_file", backing),
@@ -200,30 +246,44 @@ mod tests {
                 ("sys/block/loop1/size", "0\n"),
             ])
         };
-        let held = |backing: &str, sectors: &str| {
-            let (_place, host) = machine(backing, sectors);
-            host.held(&Wanted::default()).unwrap()
+        let wanted = |inode: u64, only_name: Option<&str>| Wanted {
+            files: vec![WantedFile {
+                on: Device::from_raw(metadata.dev()),
+                inode,
+                only_name: only_name.map(str::to_owned),
+            }],
+            ..Wanted::default()
         };
-        assert_eq!(held(path, "16\n"), InUse::Free);
-        // Removed, out of reach, or not what the loop device shows.
-        let removed = format!("{path} (deleted)");
-        for (backing, sectors) in [(&*removed, "16"), ("/no/such/file", "16"), (path, "15")] {
-            let state = held(backing, sectors);
-            assert!(matches!(state, InUse::Unknown(_)), "{backing} {sectors}");
-        }
-        let (_place, host) = machine(path, "16\n");
+        let held = |backing: &str, sectors: &str, wanted: &Wanted| {
+            let (_place, host) = machine(backing, sectors);
+            host.held(wanted).unwrap()
+        };
+        let (one, other) = (metadata.ino(), metadata.ino() + 1);
+        assert_eq!(held(path, "16\n", &wanted(other, Some("x"))), InUse::Free);
+        let state = held(path, "16\n", &wanted(one, Some("x")));
+        assert!(
+            matches!(state, InUse::Held(_)),
+            "by what it is, not by its name"
+        );
         let ours = Wanted {
             ours: Some(Device { major: 7, minor: 0 }),
-            ..Wanted::default()
+            ..wanted(one, None)
         };
-        assert_eq!(host.held(&ours).unwrap(), InUse::Free);
-        use std::os::unix::fs::MetadataExt;
-        let metadata = file.as_file().metadata().unwrap();
-        let wanted = Wanted {
-            files: vec![(Device::from_raw(metadata.dev()), metadata.ino())],
-            ..Wanted::default()
-        };
-        assert!(matches!(host.held(&wanted).unwrap(), InUse::Held(_)));
+        assert_eq!(held(path, "16\n", &ours), InUse::Free);
+        // Removed, out of reach, or not what the loop device shows: then its name is all there
+        // is, and tells something only of a file without other names.
+        let name = file.path().file_name().unwrap().to_str().unwrap();
+        let removed = format!("{path} (deleted)");
+        let away = format!("/no/such/{name}");
+        for (backing, sectors) in [(&*removed, "16"), (&away, "16"), (path, "15")] {
+            let unknown = |only_name| {
+                let state = held(backing, sectors, &wanted(other, only_name));
+                matches!(state, InUse::Unknown(_))
+            };
+            assert!(unknown(None), "{backing} {sectors}");
+            assert!(unknown(Some(name)), "{backing} {sectors}");
+            assert!(!unknown(Some("another")), "{backing} {sectors}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! is opened to be written.
 
 use super::host::{Device, Host, Name};
-use super::in_use::{InUse, Wanted};
+use super::in_use::{InUse, Wanted, WantedFile};
 use super::layout::LIVE_OS;
 use super::lock::Lock;
 use super::mount::{self, Access, Kept};
@@ -155,16 +155,20 @@ impl Stick {
         if self.host.booted(self.facts.device, self.facts.at_root, id) {
             return Ok(InUse::Live);
         }
-        let entries = self.live_os.entries().doing("reading LiveOS")?;
         let mut wanted = Wanted {
-            files: Wanted::entries(&entries),
+            files: WantedFile::all(&self.live_os)?,
             ..Wanted::default()
         };
         if let Some(device) = self.kept.as_ref().and_then(Kept::loop_device) {
             wanted.ours = Some(device.number()?);
         }
         match &self.image {
-            Some(image) => wanted.files.push(file_id(image)?),
+            Some(image) => wanted.files.push(wanted_file(image)?),
+            None if wanted.ours.is_some() && self.host.claimed(self.facts.device) => {
+                // Behind a loop device of our own, the files have other numbers.
+                let text = "its device is mounted out of sight, or held by another driver";
+                return Ok(InUse::Held(text.to_owned()));
+            }
             None if self.facts.at_root => {
                 wanted.devices.push(self.facts.device);
                 wanted.devices.extend(self.host.disk(self.facts.device));
@@ -192,6 +196,18 @@ impl Stick {
             }),
             InUse::Held(who) => Err(Error::Busy { detail: who }),
             InUse::Unknown(why) => Err(Error::Denied { detail: why }),
+        }
+    }
+
+    /// Lets go of it, and tells whether all that was written has arrived. To be
+    /// dropped before: whatever was opened through it.
+    pub fn close(self) -> Result<()> {
+        match self.access {
+            Access::Read => Ok(()),
+            Access::Write => self
+                .live_os
+                .sync()
+                .doing("writing out the stick's file system"),
         }
     }
 
@@ -247,9 +263,14 @@ fn id(folder: &DiskFolder) -> Result<(u64, u64)> {
     Ok((stat.st_dev, stat.st_ino))
 }
 
-fn file_id(file: &File) -> Result<(Device, u64)> {
+/// A disk image, which may be held under any name.
+fn wanted_file(file: &File) -> Result<WantedFile> {
     let metadata = file.metadata().doing("looking at the disk image")?;
-    Ok((Device::from_raw(metadata.dev()), metadata.ino()))
+    Ok(WantedFile {
+        on: Device::from_raw(metadata.dev()),
+        inode: metadata.ino(),
+        only_name: None,
+    })
 }
 
 pub(super) fn live_os(root: &DiskFolder) -> Result<DiskFolder> {
@@ -482,7 +503,7 @@ impl Caller {
             locks.push(Lock::file(&file)?);
             // Before it is mounted: that already writes to it.
             self.unheld(Wanted {
-                files: vec![file_id(&file)?],
+                files: vec![wanted_file(&file)?],
                 ..Wanted::default()
             })?;
         }
@@ -580,9 +601,19 @@ fn facts(found: &superblock::FileSystem, device: Device) -> Facts {
     }
 }
 
-/// A path right into /dev, by its letters alone: it is not followed to judge it.
+/// A device's own name, by its letters alone: right in a folder of /dev where only root makes
+/// names. (In /dev/shm, everybody does.)
 fn is_node(named: &Path) -> bool {
-    named.starts_with("/dev") && !named.components().any(|part| part == Component::ParentDir)
+    let plain = named
+        .components()
+        .all(|part| !matches!(part, Component::ParentDir));
+    let folder = named.parent().and_then(Path::to_str).unwrap_or_default();
+    let fixed = matches!(folder, "/dev" | "/dev/mapper" | "/dev/block");
+    plain
+        && (fixed
+            || folder
+                .strip_prefix("/dev/disk/by-")
+                .is_some_and(|by| !by.contains('/')))
 }
 
 fn writable(kind: Kind) -> Result<()> {

@@ -3,9 +3,11 @@
 # it is not yet, and not installed. Prints the folder that holds `boot` and `lib`.
 set -eu
 
+# What this script would unpack: a kernel that an older one unpacked may lack modules.
+complete=complete.$(cksum <"$0" | cut -d ' ' -f 1)
 mkdir -p "$1"
 cd "$1"
-if [ -f kernel/complete ]; then
+if [ -f "kernel/$complete" ]; then
     echo "$PWD/kernel"
     exit 0
 fi
@@ -38,10 +40,10 @@ set -- linux-image-*.deb
 # The whole package takes 400 MB unpacked, what we load from it a tenth of that.
 dpkg-deb --fsys-tarfile "$1" | tar -x -C kernel.new --wildcards \
     './boot/vmlinuz-*' '*/modules.builtin' '*/kernel/crypto/*' '*/kernel/lib/*' '*/kernel/fs/*' \
-    '*/kernel/drivers/block/*' '*/kernel/drivers/md/*' '*/kernel/drivers/virtio/*' \
+    '*/kernel/drivers/block/*' '*/kernel/drivers/cdrom/*' '*/kernel/drivers/md/*' '*/kernel/drivers/virtio/*' \
     '*/kernel/drivers/char/virtio*' '*/kernel/arch/x86/crypto/*'
 rm -f linux-image-*.deb
-touch kernel.new/complete
+touch "kernel.new/$complete"
 rm -rf kernel
 mv kernel.new kernel
 echo "$PWD/kernel"

@@ -12,4 +12,5 @@
 mod harness;
 mod kernel_written;
 mod machine;
+mod opened;
 mod sticks;

@@ -94,6 +94,16 @@ fn needed(program: &Path) -> Vec<String> {
         .collect()
 }
 
+/// A program, stripped, and its libraries by their paths.
+pub fn program(program: &Path) -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
+    let load = |path: String| {
+        let bytes = fs::read(&path).unwrap();
+        (path, bytes)
+    };
+    let libraries = needed(program).into_iter().map(load).collect();
+    (stripped(program), libraries)
+}
+
 /// The helper without what only a debugger reads: most of it, and all of it goes through the guest's memory.
 fn stripped(program: &Path) -> Vec<u8> {
     let small = tempfile::NamedTempFile::new().unwrap();

@@ -172,6 +172,16 @@ impl Guest<'_> {
         self
     }
 
+    /// Adds a program of the host's, without what only a debugger reads, and its libraries.
+    pub fn program(mut self, path: &str, program: &Path) -> Self {
+        let (program, libraries) = initramfs::program(program);
+        self.files.file(path, 0o755, &program);
+        for (library, bytes) in libraries {
+            self.files.file(&library, 0o755, &bytes);
+        }
+        self
+    }
+
     /// What the guest does. A script ends at its first failing command.
     pub fn script(mut self, script: &str) -> Self {
         self.script.push_str(script);
