@@ -220,6 +220,7 @@ impl Case {
             content: image.clone(),
             chunk_bytes: self.chunk_bytes(),
             careless: BTreeSet::new(),
+            places: None,
             may_lurk: false,
         };
         let mut entries = self.entries(&mut random);
@@ -509,6 +510,7 @@ fn a_store_reset_and_used_again() {
         content: image.to_vec(),
         chunk_bytes: 512,
         careless: BTreeSet::new(),
+        places: None,
         may_lurk: false,
     };
     let mut random = Random::new(5);

@@ -57,6 +57,7 @@ fn build_and_verify<F: Folder>(
     file.sync().doing("writing the new image to the device")?;
     drop(file);
     folder.sync().doing("writing the new image to the device")?;
+    progress.step(Stage::Verify, 0, ready.sources.image.inner_bytes().0);
     let new = folder
         .open_uncached(SECOND)
         .doing("opening the new image to read it back")?;

@@ -13,6 +13,8 @@ pub struct Learner {
     pub chunk_bytes: usize,
     /// Chunks that belong to no file: what they hold does not matter.
     pub careless: BTreeSet<u64>,
+    /// Where the learner saves: chunks of files. None: anywhere.
+    pub places: Option<Vec<u64>>,
     /// Entries may lie behind the list's end from the start: a cut of the kernel's own writing.
     pub may_lurk: bool,
 }
@@ -65,8 +67,15 @@ impl Learner {
     /// given up over that. What was saved is not remembered.
     pub fn fill_up(&self, store: &dyn Storage, image: &[u8]) -> Result<(), Stop> {
         let mut kernel = Kernel::open(store, image)?;
-        for number in 0..self.content.len().div_ceil(self.chunk_bytes) {
-            let offset = (number * self.chunk_bytes) as u64;
+        for number in 0..self.content.len().div_ceil(self.chunk_bytes) as u64 {
+            if self
+                .places
+                .as_ref()
+                .is_some_and(|some| !some.contains(&number))
+            {
+                continue;
+            }
+            let offset = number * self.chunk_bytes as u64;
             kernel.write(&[(offset, vec![1])])?;
         }
         kernel.flush();
@@ -75,10 +84,14 @@ impl Learner {
 
     /// Things to save: in different chunks, some whole ones, some a few bytes.
     fn pieces(&self, count: usize, random: &mut Random) -> Vec<(u64, Vec<u8>)> {
-        let chunks = self.content.len().div_ceil(self.chunk_bytes) as u64;
+        let all = self.content.len().div_ceil(self.chunk_bytes) as u64;
+        let chunks = self.places.as_ref().map_or(all, |some| some.len() as u64);
         let first = random.below(chunks);
         let numbers = (0..count as u64).map(|i| (first + i * 3) % chunks);
-        let numbers: BTreeSet<u64> = numbers.collect();
+        let numbers: BTreeSet<u64> = match &self.places {
+            None => numbers.collect(),
+            Some(some) => numbers.map(|i| some[i as usize]).collect(),
+        };
         let piece = |number: u64, random: &mut Random| {
             let start = number as usize * self.chunk_bytes;
             let whole = self.chunk_bytes.min(self.content.len() - start);
