@@ -12,5 +12,7 @@
 mod harness;
 mod kernel_written;
 mod machine;
+mod moved;
 mod opened;
+mod status;
 mod sticks;

@@ -91,6 +91,6 @@ pub fn carry_on(machine: &Machine, name: &str, sticks: &[Stick], folder: &Path) 
 }
 
 /// A copy with its holes.
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     run(Command::new("cp").arg("--sparse=always").args([from, to]));
 }

@@ -7,10 +7,12 @@
 
 mod carry_on;
 mod content;
+mod disk;
 mod scenarios;
 
-pub use carry_on::{Stick, carry_on};
+pub use carry_on::{Stick, carry_on, copy};
 pub use content::Base;
+pub use disk::{Disk, Format};
 
 use crate::harness::{self, Machine, run};
 use scenarios::SCENARIOS;
@@ -121,7 +123,6 @@ fn kept(machine: &Machine) -> PathBuf {
     (
         include_str!("content.rs"),
         include_str!("scenarios.rs"),
-        include_str!("mod.rs"),
         include_str!("../guest/write.sh"),
         machine.kernel_name(),
     )

@@ -1,0 +1,13 @@
+# The live root as dracut sets it up. shellcheck shell=dash
+
+# live_root DEVICE OVERLAY: boots, so to speak, from DEVICE: /dev/mapper/live-rw.
+live_root() {
+    mkdir -p /run/initramfs/live /run/initramfs/squashfs
+    mount -o noatime "$1" /run/initramfs/live
+    mount -o ro,loop /run/initramfs/live/LiveOS/squashfs.img /run/initramfs/squashfs
+    base=$(losetup -r -f --show /run/initramfs/squashfs/LiveOS/*.img)
+    store=$(losetup -f --show "/run/initramfs/live/LiveOS/$2")
+    sectors=$(blockdev --getsz "$base")
+    dmsetup create --readonly live-base --table "0 $sectors linear $base 0"
+    dmsetup create live-rw --table "0 $sectors snapshot $base $store PO 8"
+}

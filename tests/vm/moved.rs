@@ -1,0 +1,142 @@
+//! Overlays that the kernel wrote and we dropped and shifted chunks of: the kernel judges.
+
+use crate::harness::{self, Machine};
+use crate::kernel_written::{figures, read};
+use crate::sticks::{KernelStatus, Stick, Written, carry_on, copy, written};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use sugar_cellar::overlay::moves::{Keep, drop_chunks};
+use sugar_cellar::overlay::{Exception, ExceptionStore};
+use sugar_cellar::progress::Silent;
+use sugar_cellar::storage::{DiskFile, ReadAt};
+use sugar_cellar::tidy::tidy;
+
+/// Which exceptions the image takes over, so that the overlay may drop them.
+#[derive(Debug, Clone, Copy)]
+enum Absorbed {
+    All,
+    /// Every other one or so.
+    Half,
+    /// All but so many: the last ones by old chunk.
+    AllBut(usize),
+}
+
+impl Absorbed {
+    fn takes(self, number: usize, of: usize) -> bool {
+        match self {
+            Absorbed::All => true,
+            // Runs of different lengths, on both sides.
+            Absorbed::Half => number.wrapping_mul(2_654_435_761) >> 7 & 1 == 1,
+            Absorbed::AllBut(kept) => number < of - kept,
+        }
+    }
+}
+
+/// An image that holds part of what the overlay holds, and a copy of the overlay without that part.
+struct Moved {
+    name: &'static str,
+    image: PathBuf,
+    overlay: PathBuf,
+    expected: PathBuf,
+    kept: u64,
+    store: ExceptionStore,
+}
+
+fn moved(stick: &'static Written, absorbed: Absorbed, shift: bool, folder: &Path) -> Moved {
+    let path = |what: &str| folder.join(format!("{}.{what}", stick.name));
+    let (image, overlay) = (path("image"), path("overlay"));
+    let expected = stick.merged().unwrap();
+    copy(&stick.overlay(), &overlay);
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(&overlay)
+        .unwrap();
+    let file = DiskFile::new(file);
+    let store = ExceptionStore::read(&file, None).unwrap();
+
+    let mut bytes = fs::read(stick.image()).unwrap();
+    let merged = fs::read(&expected).unwrap();
+    let chunk = store.chunk_size().bytes().0 as usize;
+    let place = |exception: &Exception| {
+        let start = exception.old.0 as usize * chunk;
+        start..merged.len().min(start + chunk)
+    };
+    for (number, exception) in store.iter().enumerate() {
+        if absorbed.takes(number, store.len()) {
+            bytes[place(&exception)].copy_from_slice(&merged[place(&exception)]);
+        }
+    }
+    fs::write(&image, &bytes).unwrap();
+
+    let mut kept = 0;
+    let mut equal = |exception: Exception| {
+        let mut ours = vec![0; chunk];
+        let from = store.chunk_size().offset(exception.new).unwrap();
+        file.read_at(&mut ours, from.0).unwrap();
+        let place = place(&exception);
+        let equal = ours[..place.len()] == bytes[place];
+        kept += u64::from(!equal);
+        Ok(equal)
+    };
+    let store = if shift {
+        let list = store.clone();
+        tidy(&file, list, equal, || Ok(()), &Silent).unwrap().list
+    } else {
+        let keep = Keep::choose(store.clone(), |e| Ok(!equal(e)?), &Silent).unwrap();
+        drop_chunks(&file, &keep).unwrap()
+    };
+    Moved {
+        name: stick.name,
+        image,
+        overlay,
+        expected,
+        kept,
+        store,
+    }
+}
+
+#[test]
+fn the_kernel_goes_on_with_what_drop_and_shift_left() {
+    let Some(machine) = Machine::get() else {
+        return;
+    };
+    let folder = tempfile::tempdir_in(harness::folder()).unwrap();
+    let cases = [
+        ("typical", Absorbed::Half, true),
+        ("deletions", Absorbed::Half, false),
+        ("chunk-16", Absorbed::Half, true),
+        ("two-areas-exact", Absorbed::AllBut(256), true),
+        ("overflow-po", Absorbed::All, true),
+        ("power-cut", Absorbed::Half, true),
+    ];
+    let cases = cases.map(|(name, absorbed, shift)| {
+        let all = written(machine);
+        let stick = all.iter().find(|stick| stick.name == name).unwrap();
+        (moved(stick, absorbed, shift, folder.path()), shift)
+    });
+    for (moved, shift) in &cases {
+        let KernelStatus::Figures(used, _, metadata) = figures(&moved.store) else {
+            panic!("{}: invalid", moved.name);
+        };
+        let areas = moved.kept / moved.store.layout().per_area();
+        let chunk = moved.store.chunk_size().sectors().0;
+        println!("{}: {} kept, {used} used", moved.name, moved.kept);
+        if *shift {
+            let expected = ((2 + moved.kept + areas) * chunk, (2 + areas) * chunk);
+            assert_eq!((used, metadata), expected, "{}", moved.name);
+        }
+    }
+    let sticks = cases.each_ref().map(|(moved, _)| Stick {
+        name: moved.name,
+        image: &moved.image,
+        overlay: &moved.overlay,
+        expected: Some(&moved.expected),
+    });
+    let after = carry_on(machine, "after drop and shift", &sticks, folder.path());
+    for ((moved, _), after) in cases.iter().zip(&after) {
+        assert_eq!(after.opened, figures(&moved.store), "{}", moved.name);
+        let store = read(&after.overlay, moved.name).1;
+        assert_eq!(after.closed, figures(&store), "{}", moved.name);
+    }
+}

@@ -1,0 +1,109 @@
+//! A stick's whole file system in a file, as a disk for a guest. Made and read without a mount.
+
+use crate::harness::run;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What a stick is formatted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Fat32,
+    Ext4,
+    /// FAT32 in the only partition of an MBR's table.
+    Partition,
+}
+
+/// A disk for a guest that is a stick.
+#[derive(Debug)]
+pub struct Disk {
+    pub path: PathBuf,
+    format: Format,
+}
+
+/// Where the partition begins, in bytes.
+const PARTITION: u64 = 1 << 20;
+
+impl Disk {
+    /// A stick of so many MiB at `path`, with image and overlay under the name that dracut looks for.
+    pub fn make(
+        path: &Path,
+        format: Format,
+        mebibytes: u64,
+        squashfs: &Path,
+        overlay: &Path,
+    ) -> Disk {
+        let disk = Disk {
+            path: path.to_owned(),
+            format,
+        };
+        File::create(path)
+            .unwrap()
+            .set_len(mebibytes << 20)
+            .unwrap();
+        let files = [
+            (squashfs, "squashfs.img".to_owned()),
+            (overlay, disk.overlay()),
+        ];
+        if format == Format::Ext4 {
+            let tree = tempfile::tempdir_in(path.parent().unwrap()).unwrap();
+            let live = tree.path().join("LiveOS");
+            fs::create_dir(&live).unwrap();
+            for (from, name) in files {
+                super::copy(from, &live.join(name));
+            }
+            run(Command::new("mke2fs")
+                .args([
+                    "-q", "-F", "-t", "ext4", "-L", "STICK", "-U", EXT4_UUID, "-d",
+                ])
+                .args([tree.path(), path]));
+            return disk;
+        }
+        if format == Format::Partition {
+            let table = tempfile::NamedTempFile::new().unwrap();
+            fs::write(table.path(), "label: dos\nstart=1MiB, type=c, bootable\n").unwrap();
+            let script = r#"sfdisk -q "$0" <"$1""#;
+            run(Command::new("sh")
+                .args(["-c", script])
+                .args([path, table.path()]));
+        }
+        let kibibytes = (mebibytes << 10) - disk.offset() / 1024;
+        run(Command::new("mkfs.vfat")
+            .args(["-F", "32", "-n", "STICK", "-i", "1234ABCD"])
+            .arg("--offset")
+            .arg((disk.offset() / 512).to_string())
+            .arg(path)
+            .arg(kibibytes.to_string()));
+        run(Command::new("mmd").args(["-i", &disk.mtools(), "::/LiveOS"]));
+        for (from, name) in files {
+            run(Command::new("mcopy")
+                .args(["-i", &disk.mtools()])
+                .arg(from)
+                .arg(format!("::/LiveOS/{name}")));
+        }
+        disk
+    }
+
+    /// The overlay's name in LiveOS.
+    pub fn overlay(&self) -> String {
+        let uuid = match self.format {
+            Format::Ext4 => EXT4_UUID,
+            Format::Fat32 | Format::Partition => "1234-ABCD",
+        };
+        format!("overlay-STICK-{uuid}")
+    }
+
+    fn offset(&self) -> u64 {
+        if self.format == Format::Partition {
+            PARTITION
+        } else {
+            0
+        }
+    }
+
+    fn mtools(&self) -> String {
+        format!("{}@@{}", self.path.display(), self.offset())
+    }
+}
+
+const EXT4_UUID: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
