@@ -9,7 +9,7 @@ use super::host::{Device, Host};
 use super::layout::LIVE_OS;
 use super::mount::Access;
 use super::mounts::Mount;
-use super::open::{Caller, live_os};
+use super::reach::{Caller, live_os};
 use crate::error::Error;
 use crate::protocol::Found;
 use crate::units::Bytes;

@@ -16,6 +16,7 @@ mod loops;
 mod mount;
 mod mounts;
 mod open;
+mod reach;
 mod superblock;
 mod table;
 
@@ -23,4 +24,5 @@ pub use host::{Device, Host};
 pub use in_use::InUse;
 pub use layout::{ImageContent, Layout, Overlay};
 pub use mount::Access;
-pub use open::{Caller, Stick};
+pub use open::Stick;
+pub use reach::Caller;

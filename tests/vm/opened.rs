@@ -3,8 +3,8 @@
 //! The guest sets things up; this very test program, run in it, then looks: see `inside`.
 
 use crate::harness::{Machine, run};
-use std::fs::File;
-use std::io::{Read, Write};
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -106,8 +106,8 @@ fn on_fat_and_under_device_mapper() {
         "{output}"
     );
     let part = tempfile::NamedTempFile::new().unwrap();
-    let bytes = std::fs::read(disk.path()).unwrap();
-    std::fs::write(part.path(), &bytes[1 << 20..]).unwrap();
+    let bytes = fs::read(disk.path()).unwrap();
+    fs::write(part.path(), &bytes[1 << 20..]).unwrap();
     run(Command::new("fsck.vfat").arg("-n").arg(part.path()));
 }
 
@@ -128,11 +128,11 @@ fn on_hybrid_images() {
     };
     let place = tempfile::tempdir().unwrap();
     let path = |name: &str| place.path().join(name);
-    std::fs::create_dir_all(path("tree/LiveOS")).unwrap();
-    std::fs::create_dir_all(path("tree/isolinux")).unwrap();
-    std::fs::write(path("tree/LiveOS/squashfs.img"), [1; 5000]).unwrap();
+    fs::create_dir_all(path("tree/LiveOS")).unwrap();
+    fs::create_dir_all(path("tree/isolinux")).unwrap();
+    fs::write(path("tree/LiveOS/squashfs.img"), [1; 5000]).unwrap();
     let entry = "append root=live:CDLABEL=SOAS-LIVE rd.live.image rd.live.overlay=LABEL=DATA\n";
-    std::fs::write(path("tree/isolinux/isolinux.cfg"), entry).unwrap();
+    fs::write(path("tree/isolinux/isolinux.cfg"), entry).unwrap();
     let iso = |name: &str, options: &[&str]| {
         run(Command::new("xorriso")
             .args(["-as", "mkisofs", "-quiet", "-R", "-V", "SOAS-LIVE", "-o"])
@@ -236,20 +236,11 @@ fn overlay(stick: &Stick) -> String {
 }
 
 fn digest(path: &str) -> u32 {
-    let mut file = File::open(path).unwrap();
-    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
-    let mut digest = crc.digest();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).unwrap() {
-            0 => return digest.finalize(),
-            length => digest.update(&buffer[..length]),
-        }
-    }
+    crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&fs::read(path).unwrap())
 }
 
 fn mountinfo() -> String {
-    std::fs::read_to_string("/proc/self/mountinfo").unwrap()
+    fs::read_to_string("/proc/self/mountinfo").unwrap()
 }
 
 fn look_and_write(path: &str, whole: &str) {
@@ -358,7 +349,7 @@ fn booted() {
     let figures = live.figures().unwrap();
     let (used, total) = (figures.used, figures.total);
     let ours = format!("0 16384 snapshot {used}/{total} {}", figures.metadata);
-    let kernels = std::fs::read_to_string("/tmp/status").unwrap();
+    let kernels = fs::read_to_string("/tmp/status").unwrap();
     assert_eq!(ours, kernels.trim());
     assert_eq!(live.state(), Some(OverlayState::Active));
     assert_eq!(live.table.chunk.sectors().0, 8);
