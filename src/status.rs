@@ -1,12 +1,14 @@
 //! What an open stick holds, and how full its overlay is. Reads little, changes nothing.
 
 use crate::error::{Doing, Error, Part, Result};
-use crate::overlay::{ExceptionStore, Figures};
+use crate::overlay::live::{self, Live};
+use crate::overlay::{ExceptionStore, Figures, upper};
+use crate::progress::Silent;
 use crate::protocol::{self, Home, ImageKind, OverlayState, Pending, Status};
 use crate::squash::{self, Archive, Contents};
 use crate::stick::layout::LIVE_OS;
 use crate::stick::{ImageContent, Layout, Overlay, Stick};
-use crate::storage::{DiskFile, Folder, ReadAt};
+use crate::storage::{DiskFile, Entry, Folder, ReadAt};
 use crate::units::{Bytes, Sectors};
 use std::sync::Arc;
 
@@ -114,20 +116,57 @@ fn overlay(stick: &Stick, layout: &Layout, inner: Option<Bytes>) -> Result<proto
     };
     match &layout.overlay {
         Overlay::Snapshot(entry) => {
-            let store = stick
-                .folder()
-                .open(&entry.name)
-                .doing("opening the overlay")?;
-            let list = ExceptionStore::read(&store, inner)?;
-            seen.state = list.state();
-            show(&mut seen, list.figures());
+            let (state, figures) = snapshot(stick, entry, inner)?;
+            seen.state = state;
+            show(&mut seen, figures);
         }
         Overlay::None => seen.state = OverlayState::Empty,
-        // How full these are is their own file system's matter.
-        Overlay::Embedded(..) | Overlay::Folder(_) => {}
+        Overlay::Embedded(entry, used) => {
+            fill(&mut seen, used.unwrap_or(Bytes(0)), entry.bytes);
+        }
+        Overlay::Folder(entry) => {
+            let size = upper::measure(stick.folder(), &entry.name, &Silent)?;
+            let free = stick.folder().free().doing("asking for free space")?;
+            fill(&mut seen, size.bytes, size.bytes + free);
+        }
         Overlay::Elsewhere(_) | Overlay::Unclear(_) => {}
     }
     Ok(seen)
+}
+
+/// How it stands with an exception store.
+///
+/// Of the running system's the kernel is asked, which knows what is not on the
+/// stick yet. Where it may not be asked, the store tells what is.
+fn snapshot(stick: &Stick, entry: &Entry, inner: Option<Bytes>) -> Result<(OverlayState, Figures)> {
+    let live = if stick.booted() { live() } else { None };
+    if let Some(live) = &live
+        && let (Some(state), Some(figures)) = (live.state(), live.figures())
+    {
+        return Ok((state, figures));
+    }
+    let store = stick
+        .folder()
+        .open(&entry.name)
+        .doing("opening the overlay")?;
+    let list = ExceptionStore::read(&store, inner)?;
+    // An overflow is written nowhere: only the kernel that met it knows.
+    let state = live.and_then(|live| live.state()).unwrap_or(list.state());
+    Ok((state, list.figures()))
+}
+
+fn live() -> Option<Live> {
+    live::root().unwrap_or_else(|error| {
+        log::info!("the kernel does not tell of its overlay: {error}");
+        None
+    })
+}
+
+/// The figures of an overlay of files, which is as full as what holds it.
+fn fill(seen: &mut protocol::Overlay, used: Bytes, total: Bytes) {
+    seen.used_sectors = used.sectors();
+    seen.total_sectors = total.sectors();
+    seen.percent = share(used.0, total.0);
 }
 
 fn show(seen: &mut protocol::Overlay, figures: Figures) {
@@ -135,10 +174,15 @@ fn show(seen: &mut protocol::Overlay, figures: Figures) {
     seen.total_sectors = figures.total;
     seen.metadata_sectors = figures.metadata;
     seen.chunk_sectors = figures.chunk.sectors();
-    seen.percent = match figures.total.0 {
+    seen.percent = share(figures.used.0, figures.total.0);
+}
+
+/// In percent; what has no room is full.
+fn share(used: u64, total: u64) -> f64 {
+    match total {
         0 => 100.0,
-        total => (figures.used.0 as f64 * 100.0 / total as f64).min(100.0),
-    };
+        total => (used as f64 * 100.0 / total as f64).min(100.0),
+    }
 }
 
 fn pending(stick: &Stick, layout: &Layout) -> Option<Pending> {
