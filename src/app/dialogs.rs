@@ -1,0 +1,211 @@
+//! The dialogs. Their libadwaita types change after 1.2, so that they stand in one place.
+
+use crate::config;
+use crate::trouble::Problem;
+use adw::prelude::*;
+use gettextrs::gettext;
+use gtk::glib;
+use std::cell::RefCell;
+
+fn window_of(widget: &impl IsA<gtk::Widget>) -> Option<gtk::Window> {
+    widget.root().and_downcast()
+}
+
+/// The details of a problem, to copy into a report.
+pub fn details(over: &impl IsA<gtk::Widget>, problem: &Problem) {
+    let text = gtk::TextView::builder()
+        .editable(false)
+        .monospace(true)
+        .wrap_mode(gtk::WrapMode::WordChar)
+        .top_margin(9)
+        .bottom_margin(9)
+        .left_margin(9)
+        .right_margin(9)
+        .build();
+    text.buffer().set_text(&format!(
+        "Sugar Cellar {}\n{}",
+        config::VERSION,
+        problem.details
+    ));
+    text.update_property(&[gtk::accessible::Property::Label(&gettext("Details"))]);
+    let scrolled = gtk::ScrolledWindow::builder()
+        .child(&text)
+        .min_content_height(160)
+        .propagate_natural_height(true)
+        .css_classes(["card"])
+        .build();
+    let dialog = adw::MessageDialog::new(window_of(over).as_ref(), Some(&gettext("Details")), None);
+    dialog.set_extra_child(Some(&scrolled));
+    dialog.add_responses(&[("close", &gettext("_Close")), ("copy", &gettext("C_opy"))]);
+    dialog.set_default_response(Some("copy"));
+    dialog.set_close_response("close");
+    let buffer = text.buffer();
+    dialog.connect_response(Some("copy"), move |dialog, _| {
+        let (start, end) = buffer.bounds();
+        dialog
+            .clipboard()
+            .set_text(&buffer.text(&start, &end, false));
+    });
+    dialog.present();
+}
+
+/// Shows the dialog and waits for its answer.
+async fn answer(dialog: &adw::MessageDialog) -> String {
+    let (sender, receiver) = async_channel::bounded(1);
+    dialog.connect_response(None, move |_, response| {
+        // One answer is enough.
+        let _ = sender.try_send(response.to_owned());
+    });
+    dialog.present();
+    receiver.recv().await.unwrap_or_default()
+}
+
+/// What a person wants who closes the window while a refresh runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// The refresh goes on, the window goes away.
+    Background,
+    /// The refresh is cancelled.
+    Cancel,
+    /// Neither.
+    Stay,
+}
+
+/// Asks what shall become of a running refresh.
+pub async fn closing(over: &impl IsA<gtk::Widget>) -> Closing {
+    let dialog = adw::MessageDialog::new(
+        window_of(over).as_ref(),
+        Some(&gettext("The Refresh Is Still Running")),
+        Some(&gettext(
+            "It can go on without the window. Open Sugar Cellar again to see how far it is.",
+        )),
+    );
+    dialog.add_responses(&[
+        ("stay", &gettext("_Stay Here")),
+        ("cancel", &gettext("_Cancel the Refresh")),
+        ("background", &gettext("Go _On Without the Window")),
+    ]);
+    dialog.set_response_appearance("cancel", adw::ResponseAppearance::Destructive);
+    dialog.set_response_appearance("background", adw::ResponseAppearance::Suggested);
+    dialog.set_default_response(Some("background"));
+    dialog.set_close_response("stay");
+    match answer(&dialog).await.as_str() {
+        "background" => Closing::Background,
+        "cancel" => Closing::Cancel,
+        _ => Closing::Stay,
+    }
+}
+
+thread_local! {
+    static OPEN: RefCell<Option<glib::WeakRef<adw::MessageDialog>>> = const { RefCell::new(None) };
+}
+
+/// Closes the question for a password: polkit does not want the answer any more.
+pub fn close_password() {
+    let open = OPEN.take().and_then(|dialog| dialog.upgrade());
+    if let Some(dialog) = open {
+        dialog.close();
+    }
+}
+
+/// Asks for a password, as the window's own authentication agent; none where it was closed.
+pub async fn password(
+    over: Option<&gtk::Window>,
+    message: &str,
+    prompt: &str,
+    wrong: bool,
+) -> Option<glib::GString> {
+    let body = if wrong {
+        format!(
+            "{}\n\n{message}",
+            gettext("That was not the right password. Try once more.")
+        )
+    } else {
+        message.to_owned()
+    };
+    let dialog = adw::MessageDialog::new(over, Some(&gettext("A Password Is Needed")), Some(&body));
+    let entry = gtk::PasswordEntry::builder()
+        .show_peek_icon(true)
+        .activates_default(true)
+        .build();
+    entry.update_property(&[gtk::accessible::Property::Label(prompt)]);
+    entry.set_property("placeholder-text", prompt);
+    dialog.set_extra_child(Some(&entry));
+    dialog.add_responses(&[
+        ("cancel", &gettext("_Cancel")),
+        ("allow", &gettext("_Allow")),
+    ]);
+    dialog.set_response_appearance("allow", adw::ResponseAppearance::Suggested);
+    dialog.set_default_response(Some("allow"));
+    dialog.set_close_response("cancel");
+    entry.grab_focus();
+    OPEN.replace(Some(dialog.downgrade()));
+    let response = answer(&dialog).await;
+    OPEN.take();
+    (response == "allow").then(|| entry.text())
+}
+
+/// About this program.
+pub fn about(over: Option<&gtk::Window>) {
+    let about = adw::AboutWindow::builder()
+        .application_name(gettext("Sugar Cellar"))
+        .application_icon(config::APP_ID)
+        .version(config::VERSION)
+        .developer_name(gettext("Sugar Labs"))
+        .license_type(gtk::License::Gpl30)
+        .website("https://github.com/sugarlabs/sugar-cellar")
+        .issue_url("https://github.com/sugarlabs/sugar-cellar/issues")
+        .comments(gettext(
+            "Shows how full a live USB stick is, and refreshes it without losing anything.",
+        ))
+        // Translators: your names, one a line.
+        .translator_credits(gettext("translator-credits"))
+        .modal(true)
+        .build();
+    about.set_transient_for(over);
+    about.present();
+}
+
+/// Asks for a file or folder that is a stick.
+pub async fn open(over: &impl IsA<gtk::Window>) -> Option<gtk::gio::File> {
+    let chooser = gtk::FileChooserNative::new(
+        Some(&gettext("Open a Stick or Image")),
+        Some(over),
+        gtk::FileChooserAction::SelectFolder,
+        Some(&gettext("_Open")),
+        Some(&gettext("_Cancel")),
+    );
+    chosen(chooser).await
+}
+
+/// Asks for a stick's image file.
+pub async fn open_image(over: &impl IsA<gtk::Window>) -> Option<gtk::gio::File> {
+    let chooser = gtk::FileChooserNative::new(
+        Some(&gettext("Open a Stick's Image")),
+        Some(over),
+        gtk::FileChooserAction::Open,
+        Some(&gettext("_Open")),
+        Some(&gettext("_Cancel")),
+    );
+    chosen(chooser).await
+}
+
+/// Asks for the folder that a copy is kept in.
+pub async fn keep(over: &impl IsA<gtk::Window>) -> Option<gtk::gio::File> {
+    let chooser = gtk::FileChooserNative::new(
+        Some(&gettext("Where to Keep the Copy")),
+        Some(over),
+        gtk::FileChooserAction::SelectFolder,
+        Some(&gettext("_Keep It Here")),
+        Some(&gettext("_Cancel")),
+    );
+    chosen(chooser).await
+}
+
+async fn chosen(chooser: gtk::FileChooserNative) -> Option<gtk::gio::File> {
+    chooser.set_modal(true);
+    let response = chooser.run_future().await;
+    (response == gtk::ResponseType::Accept)
+        .then(|| chooser.file())
+        .flatten()
+}

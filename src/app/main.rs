@@ -1,0 +1,28 @@
+//! The window's program. All of it lies in the modules; storage lies behind the helper.
+
+mod agent;
+mod application;
+mod asking;
+mod client;
+mod config;
+mod copy;
+mod desktop;
+mod dialogs;
+mod forecast;
+mod gauge;
+mod handover;
+mod known;
+mod message;
+mod pages;
+mod plan_words;
+mod route;
+mod settings;
+mod trouble;
+mod volumes;
+mod window;
+mod words;
+
+fn main() -> gtk::glib::ExitCode {
+    handover::to_helper();
+    application::run()
+}

@@ -1,0 +1,298 @@
+//! How full a stick is.
+
+use crate::gauge::Gauge;
+use crate::known::{Kind, Known};
+use crate::trouble::{Problem, Trouble};
+use crate::words::{self, Level, fill, size};
+use adw::prelude::*;
+use adw::subclass::prelude::*;
+use gettextrs::{gettext, ngettext};
+use gtk::glib;
+use std::cell::RefCell;
+use sugar_cellar::protocol::{ImageKind, OverlayKind, OverlayState, Pending, Status};
+
+mod imp {
+    use super::*;
+
+    #[derive(Debug, Default, gtk::CompositeTemplate)]
+    #[template(resource = "/org/sugarlabs/SugarCellar/ui/stick-page.ui")]
+    pub struct StickPage {
+        #[template_child]
+        pub views: TemplateChild<gtk::Stack>,
+        #[template_child]
+        pub note: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub gauge: TemplateChild<Gauge>,
+        #[template_child]
+        pub headline: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub sign: TemplateChild<gtk::Image>,
+        #[template_child]
+        pub advice: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub room: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub forecast: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub pending: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub refresh: TemplateChild<gtk::Button>,
+        #[template_child]
+        pub details: TemplateChild<adw::ExpanderRow>,
+        #[template_child]
+        pub trouble: TemplateChild<Trouble>,
+        pub rows: RefCell<Vec<adw::ActionRow>>,
+        /// The stick that is shown, so that the ring glides for the same one only.
+        pub shown: RefCell<String>,
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for StickPage {
+        const NAME: &'static str = "CellarStickPage";
+        type Type = super::StickPage;
+        type ParentType = adw::Bin;
+
+        fn class_init(class: &mut Self::Class) {
+            Gauge::ensure_type();
+            Trouble::ensure_type();
+            class.bind_template();
+        }
+
+        fn instance_init(object: &glib::subclass::InitializingObject<Self>) {
+            object.init_template();
+        }
+    }
+
+    impl ObjectImpl for StickPage {}
+    impl WidgetImpl for StickPage {}
+    impl BinImpl for StickPage {}
+}
+
+glib::wrapper! {
+    /// The page of one stick.
+    pub struct StickPage(ObjectSubclass<imp::StickPage>)
+        @extends adw::Bin, gtk::Widget,
+        @implements gtk::Accessible, gtk::Buildable, gtk::ConstraintTarget;
+}
+
+impl StickPage {
+    /// Nothing is known of it yet.
+    pub fn reading(&self) {
+        self.imp().shown.take();
+        self.imp().views.set_visible_child_name("reading");
+    }
+
+    /// It cannot be read.
+    pub fn problem(&self, problem: Problem) {
+        self.imp().shown.take();
+        self.imp().trouble.show(problem, Some("win.again"));
+        self.imp().views.set_visible_child_name("trouble");
+    }
+
+    /// What was read; `days` until it is full, `refreshing` while a refresh of it runs.
+    pub fn status(&self, stick: &Known, status: &Status, days: Option<u32>, refreshing: bool) {
+        let imp = self.imp();
+        let overlay = &status.overlay;
+        let level = Level::of(overlay);
+        let keeps = overlay.kind != OverlayKind::None;
+        let headline = words::headline(status);
+        if imp.shown.replace(stick.key.clone()) == stick.key {
+            imp.gauge.show(overlay.percent, level, &headline);
+        } else {
+            imp.gauge.jump(overlay.percent, level, &headline);
+        }
+        imp.gauge.set_visible(keeps);
+        imp.headline.set_label(&headline);
+        imp.sign.set_icon_name(Some(level.icon()));
+        imp.sign.set_css_classes(&["sign", level.class()]);
+        imp.sign.set_visible(keeps);
+        imp.advice.set_label(&if keeps {
+            level.advice()
+        } else {
+            nothing_kept()
+        });
+        imp.room.set_label(&words::room(overlay));
+        imp.room
+            .set_visible(keeps && !matches!(level, Level::Full | Level::Broken));
+        say(&imp.forecast, days.map(forecast));
+        say(&imp.note, (stick.kind == Kind::Practice).then(practice));
+        say(&imp.pending, status.pending.map(pending));
+        self.refresh_button(level, status, refreshing);
+        self.facts(stick, status);
+        imp.views.set_visible_child_name("ready");
+    }
+
+    fn refresh_button(&self, level: Level, status: &Status, refreshing: bool) {
+        let button = &self.imp().refresh;
+        let nested =
+            status.overlay.kind == OverlayKind::Snapshot && status.image.kind == ImageKind::Nested;
+        button.set_visible(nested && level != Level::Broken);
+        button.set_label(&if refreshing {
+            gettext("_Show the Refresh")
+        } else {
+            gettext("_Refresh This Stick…")
+        });
+        let wanted = level != Level::Fine || refreshing || status.pending.is_some();
+        if wanted {
+            button.add_css_class("suggested-action");
+        } else {
+            button.remove_css_class("suggested-action");
+        }
+    }
+
+    fn facts(&self, stick: &Known, status: &Status) {
+        let imp = self.imp();
+        let facts = facts(stick, status);
+        let mut rows = imp.rows.borrow_mut();
+        while rows.len() > facts.len() {
+            if let Some(row) = rows.pop() {
+                imp.details.remove(&row);
+            }
+        }
+        while rows.len() < facts.len() {
+            let row = adw::ActionRow::builder()
+                .title_lines(0)
+                .subtitle_lines(0)
+                .build();
+            imp.details.add_row(&row);
+            rows.push(row);
+        }
+        for (row, (name, value)) in rows.iter().zip(facts) {
+            row.set_title(&glib::markup_escape_text(&name));
+            row.set_subtitle(&glib::markup_escape_text(&value));
+        }
+    }
+}
+
+fn say(label: &gtk::Label, text: Option<String>) {
+    label.set_visible(text.is_some());
+    label.set_label(&text.unwrap_or_default());
+}
+
+fn nothing_kept() -> String {
+    gettext("It starts the same every time, and so it never fills up.")
+}
+
+fn practice() -> String {
+    gettext(
+        "This is a practice stick inside this computer. Nothing can go wrong: refresh it and see what happens.",
+    )
+}
+
+fn forecast(days: u32) -> String {
+    if days == 0 {
+        return gettext("If it goes on like this, it is full within a day");
+    }
+    let text = ngettext(
+        "If it goes on like this, it is full in about {days} school day",
+        "If it goes on like this, it is full in about {days} school days",
+        days,
+    );
+    fill(&text, &[("days", &days.to_string())])
+}
+
+fn pending(pending: Pending) -> String {
+    match pending {
+        Pending::Finish => {
+            gettext("A refresh is waiting: shut the computer down, and it makes room then.")
+        }
+        Pending::Cleanup => {
+            gettext("A refresh was interrupted. Nothing is lost; refresh it again to tidy up.")
+        }
+        Pending::Borrowed => gettext(
+            "A refresh was interrupted and some room is still borrowed. Nothing is lost; refresh it again to give it back.",
+        ),
+    }
+}
+
+fn facts(stick: &Known, status: &Status) -> Vec<(String, String)> {
+    let overlay = &status.overlay;
+    let image = &status.image;
+    let total = overlay.total_sectors.bytes().map_or(0, |bytes| bytes.0);
+    let mut facts = vec![(
+        gettext("Where it is"),
+        stick
+            .device
+            .clone()
+            .unwrap_or_else(|| status.stick.path.clone()),
+    )];
+    if overlay.kind != OverlayKind::None {
+        facts.push((
+            gettext("Used and altogether"),
+            fill(
+                &gettext("{used} of {total}"),
+                &[
+                    ("used", &size(words::used_bytes(overlay))),
+                    ("total", &size(total)),
+                ],
+            ),
+        ));
+        facts.push((
+            gettext("In sectors of 512 bytes: used/altogether metadata"),
+            words::isolated(&format!(
+                "{}/{} {}",
+                overlay.used_sectors, overlay.total_sectors, overlay.metadata_sectors
+            )),
+        ));
+        facts.push((
+            gettext("Overlay"),
+            overlay_kind(overlay.kind, overlay.state),
+        ));
+        facts.extend(
+            overlay
+                .file
+                .clone()
+                .map(|file| (gettext("Overlay's file"), file)),
+        );
+    }
+    facts.push((
+        gettext("Compressed image"),
+        words::isolated(&format!(
+            "{} · {} · {}",
+            image.file,
+            size(image.bytes.0),
+            image.compression
+        )),
+    ));
+    facts.push((
+        gettext("The stick's own file system"),
+        fill(
+            &gettext("{kind}, {free} free"),
+            &[
+                ("kind", &status.stick.file_system),
+                ("free", &size(status.stick.free_bytes.0)),
+            ],
+        ),
+    ));
+    if let Some(home) = &status.home {
+        let used = home.used_bytes.map(|used| size(used.0));
+        let text = match used {
+            Some(used) => fill(
+                &gettext("{used} of {total}"),
+                &[("used", &used), ("total", &size(home.bytes.0))],
+            ),
+            None => fill(
+                &gettext("{total}, locked"),
+                &[("total", &size(home.bytes.0))],
+            ),
+        };
+        facts.push((gettext("A home of its own"), text));
+    }
+    facts
+}
+
+fn overlay_kind(kind: OverlayKind, state: OverlayState) -> String {
+    let kind = match kind {
+        OverlayKind::Snapshot => gettext("device-mapper snapshot"),
+        OverlayKind::Overlayfs => gettext("OverlayFS folder"),
+        OverlayKind::None => gettext("none"),
+    };
+    let state = match state {
+        OverlayState::Empty => gettext("empty"),
+        OverlayState::Active => gettext("in use"),
+        OverlayState::NearlyFull => gettext("nearly full"),
+        OverlayState::Full => gettext("full"),
+        OverlayState::Invalid => gettext("invalid"),
+    };
+    format!("{kind} ({state})")
+}

@@ -1,0 +1,143 @@
+//! Whether the helper is started directly or through `pkexec`, and what it is given as STICK.
+
+use crate::client::Call;
+use crate::known::{Kind, Known};
+
+/// What the window asks of the helper about one stick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Watch,
+    Plan,
+    Refresh,
+}
+
+impl Verb {
+    /// As a person types it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verb::Watch => "watch",
+            Verb::Plan => "plan",
+            Verb::Refresh => "refresh",
+        }
+    }
+
+    /// Whether it changes the stick.
+    pub fn changes(self) -> bool {
+        self == Verb::Refresh
+    }
+
+    /// Its polkit action.
+    pub fn action(self) -> String {
+        format!("{}.{}", crate::config::APP_ID.to_lowercase(), self.name())
+    }
+}
+
+/// What the person may do with the stick's files directly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Access {
+    pub read: bool,
+    pub write: bool,
+    /// The window itself runs as administrator.
+    pub root: bool,
+}
+
+/// How the helper is started; none where the stick can only be reached by mounting it as somebody else.
+///
+/// Under `pkexec` the helper takes only a block device or `live`, never a path of the caller's.
+pub fn call(verb: Verb, stick: &Known, access: Access) -> Option<Call> {
+    let enough = access.root
+        || if verb.changes() {
+            access.write
+        } else {
+            access.read
+        };
+    let (named, asked) = match (stick.kind, &stick.path, &stick.device) {
+        (Kind::Booted, ..) => ("live".to_owned(), !access.root),
+        (_, Some(path), _) if enough => (path.to_string_lossy().into_owned(), false),
+        (_, _, Some(device)) => (device.clone(), !access.root),
+        _ => return None,
+    };
+    let mut arguments = vec![verb.name().to_owned(), named];
+    if verb.changes() {
+        arguments.push("--yes".into());
+    }
+    Some(Call { arguments, asked })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    const ALL: Access = Access {
+        read: true,
+        write: true,
+        root: false,
+    };
+    const READ: Access = Access {
+        read: true,
+        write: false,
+        root: false,
+    };
+    const ROOT: Access = Access {
+        read: false,
+        write: false,
+        root: true,
+    };
+
+    fn stick(kind: Kind, path: Option<&str>, device: Option<&str>) -> Known {
+        Known {
+            path: path.map(PathBuf::from),
+            device: device.map(str::to_owned),
+            ..Known::opened("x".as_ref(), kind)
+        }
+    }
+
+    #[test]
+    fn what_a_person_may_write_needs_no_password() {
+        let fat = stick(Kind::Plugged, Some("/media/me/S"), Some("/dev/sdb1"));
+        let call = call(Verb::Refresh, &fat, ALL).unwrap();
+        assert_eq!(call.arguments, ["refresh", "/media/me/S", "--yes"]);
+        assert!(!call.asked);
+    }
+
+    #[test]
+    fn what_only_root_may_write_goes_by_its_device() {
+        let ext4 = stick(Kind::Plugged, Some("/media/me/S"), Some("/dev/sdb1"));
+        let refresh = call(Verb::Refresh, &ext4, READ).unwrap();
+        assert_eq!(
+            (refresh.arguments[1].as_str(), refresh.asked),
+            ("/dev/sdb1", true)
+        );
+        let watch = call(Verb::Watch, &ext4, READ).unwrap();
+        assert_eq!(
+            (watch.arguments[1].as_str(), watch.asked),
+            ("/media/me/S", false)
+        );
+    }
+
+    #[test]
+    fn the_booted_stick_is_live_whatever_is_mounted() {
+        let booted = stick(Kind::Booted, Some("/run/initramfs/live"), Some("/dev/sda1"));
+        let call = call(Verb::Plan, &booted, ALL).unwrap();
+        assert_eq!((call.arguments[1].as_str(), call.asked), ("live", true));
+    }
+
+    #[test]
+    fn root_is_never_asked() {
+        let device = stick(Kind::Plugged, None, Some("/dev/sdb1"));
+        assert!(!call(Verb::Refresh, &device, ROOT).unwrap().asked);
+    }
+
+    #[test]
+    fn a_folder_of_somebody_else_cannot_go_through_pkexec() {
+        assert_eq!(
+            call(
+                Verb::Refresh,
+                &stick(Kind::Opened, Some("/srv/s"), None),
+                READ
+            ),
+            None
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! What the person may ask of the window.
+
+use super::{Page, Window};
+use crate::dialogs::{self, Closing};
+use adw::prelude::*;
+use adw::subclass::prelude::*;
+use gtk::{gio, glib};
+
+impl Window {
+    pub(super) fn actions(&self) {
+        let entry = |name: &str, act: fn(&Window)| {
+            gio::ActionEntry::builder(name)
+                .activate(move |window: &Window, _, _| act(window))
+                .build()
+        };
+        self.add_action_entries([
+            entry("look", Window::look),
+            entry("again", Window::watch),
+            entry("practice", Window::practise),
+            entry("open", Window::choose),
+            entry("back", Window::step_back),
+            entry("refresh", Window::ask_refresh),
+            entry("refresh-again", Window::ask_refresh_again),
+            entry("start", Window::start_refresh),
+            entry("cancel", Window::cancel_refresh),
+            entry("copy", Window::keep_copy),
+        ]);
+        let image = gio::ActionEntry::builder("open-image")
+            .activate(|window: &Window, _, _| window.choose_image())
+            .build();
+        self.add_action_entries([image]);
+    }
+
+    /// Only what makes sense on this page can be done.
+    pub(super) fn enable(&self) {
+        let imp = self.imp();
+        let page = imp.page.get();
+        let on = |name: &str, enabled| {
+            if let Some(action) = self.lookup_action(name).and_downcast::<gio::SimpleAction>() {
+                action.set_enabled(enabled);
+            }
+        };
+        let selected = self.selected();
+        let readable = selected
+            .as_ref()
+            .is_some_and(|stick| stick.status.is_some());
+        on("refresh", page == Page::Stick && readable);
+        on("back", imp.back.is_visible());
+        on(
+            "practice",
+            imp.making.borrow().is_none() && !self.run_is_active(),
+        );
+    }
+
+    fn choose(&self) {
+        let window = self.clone();
+        glib::spawn_future_local(async move {
+            if let Some(path) = dialogs::open(&window).await.and_then(|file| file.path()) {
+                window.open(&path);
+            }
+        });
+    }
+
+    fn choose_image(&self) {
+        let window = self.clone();
+        glib::spawn_future_local(async move {
+            if let Some(path) = dialogs::open_image(&window)
+                .await
+                .and_then(|file| file.path())
+            {
+                window.open(&path);
+            }
+        });
+    }
+
+    fn step_back(&self) {
+        match self.imp().page.get() {
+            Page::Practice => self.leave_practice(),
+            Page::Refresh => self.leave_refresh(),
+            Page::Stick | Page::Looking | Page::None => {
+                self.imp().leaflet.set_visible_child(&*self.imp().sidebar)
+            }
+        }
+    }
+
+    /// The person closes the window; tells whether it stays for now.
+    pub(super) fn closing(&self) -> bool {
+        if !self.run_is_active() {
+            return false;
+        }
+        let window = self.clone();
+        glib::spawn_future_local(async move {
+            match dialogs::closing(&window).await {
+                Closing::Background if window.run_is_active() => window.set_visible(false),
+                Closing::Background => window.close(),
+                Closing::Cancel => window.cancel_refresh(),
+                Closing::Stay => {}
+            }
+        });
+        true
+    }
+}
