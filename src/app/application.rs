@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 /// Starts the application, or shows the one that runs already.
 pub fn run() -> glib::ExitCode {
-    translate();
+    sugar_cellar::helper::locale::begin();
     if let Err(error) = gio::resources_register_include!("sugar-cellar.gresource") {
         eprintln!("sugar-cellar: {error}");
         return glib::ExitCode::FAILURE;
@@ -30,14 +30,6 @@ pub fn run() -> glib::ExitCode {
     application.run()
 }
 
-fn translate() {
-    // Without a locale or translations the texts stay English.
-    let _ = gtk::init();
-    let _ = gettextrs::bindtextdomain(config::DOMAIN, config::locales());
-    let _ = gettextrs::bind_textdomain_codeset(config::DOMAIN, "UTF-8");
-    let _ = gettextrs::textdomain(config::DOMAIN);
-}
-
 fn arguments(application: &adw::Application) {
     use gettextrs::gettext;
     application.add_main_option(
@@ -49,10 +41,10 @@ fn arguments(application: &adw::Application) {
         None,
     );
     application.set_option_context_parameter_string(Some(&gettext("[STICK…]")));
-    application.set_option_context_summary(Some(&gettext(
-        "Shows how full a live USB stick is, and refreshes it without losing anything.\n\
-         “sugar-cellar COMMAND …” is the same as “sugar-cellar-helper COMMAND …”.",
-    )));
+    let summary =
+        gettext("Shows how full a live USB stick is, and refreshes it without losing anything.");
+    let more = gettext("“sugar-cellar COMMAND …” is the same as “sugar-cellar-helper COMMAND …”.");
+    application.set_option_context_summary(Some(&format!("{summary}\n{more}")));
     application.connect_handle_local_options(|_, options| {
         if options.contains("version") {
             println!("sugar-cellar {}", config::VERSION);

@@ -9,17 +9,10 @@ pub const APP_ID: &str = "org.sugarlabs.SugarCellar";
 pub const RESOURCES: &str = "/org/sugarlabs/SugarCellar";
 /// The package's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The translations' domain.
-pub const DOMAIN: &str = "sugar-cellar";
 /// The helper's name.
 pub const HELPER: &str = "sugar-cellar-helper";
 /// Compiled settings schemas of a build by cargo alone.
 pub const SCHEMAS: &str = concat!(env!("OUT_DIR"), "/schemas");
-
-/// Where the translations are installed.
-pub fn locales() -> &'static str {
-    option_env!("SUGAR_CELLAR_LOCALEDIR").unwrap_or("/usr/share/locale")
-}
 
 /// The helper's program: named by the environment, beside this program, or where it was installed.
 pub fn helper() -> PathBuf {

@@ -239,7 +239,7 @@ impl Ring {
         context.arc(self.x, self.y, self.radius, 0.0, TAU);
         context.stroke()?;
         self.marks(context)?;
-        if shown <= 0.0 {
+        if shown < 0.005 {
             return Ok(());
         }
         self.ink(context, 1.0);

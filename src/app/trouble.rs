@@ -114,6 +114,8 @@ mod imp {
         #[template_child]
         pub again: TemplateChild<gtk::Button>,
         #[template_child]
+        pub back: TemplateChild<gtk::Button>,
+        #[template_child]
         pub details: TemplateChild<gtk::Button>,
         pub problem: RefCell<Problem>,
     }
@@ -157,14 +159,21 @@ glib::wrapper! {
 }
 
 impl Trouble {
-    /// Says `problem`; "Try Again" does `action`, and is not there without one.
-    pub fn show(&self, problem: Problem, action: Option<&str>) {
+    /// Says `problem`; "Try Again" does `action`; `back` where there is a page to go back to.
+    pub fn show(&self, problem: Problem, action: &str, back: bool) {
         let imp = self.imp();
+        let cancelled = problem.kind == Some(ErrorKind::Cancelled);
+        // What was wished is no alarm.
+        imp.page.set_icon_name(Some(if cancelled {
+            "cellar-fine-symbolic"
+        } else {
+            "cellar-broken-symbolic"
+        }));
         imp.page.set_title(&problem.title);
         imp.page
             .set_description(Some(&glib::markup_escape_text(&problem.text)));
-        imp.again.set_action_name(action);
-        imp.again.set_visible(action.is_some());
+        imp.again.set_action_name(Some(action));
+        imp.back.set_visible(back);
         imp.details.set_visible(!problem.details.is_empty());
         imp.problem.replace(problem);
     }

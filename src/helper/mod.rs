@@ -9,7 +9,7 @@ mod console;
 mod figures;
 mod generate;
 mod job;
-mod locale;
+pub mod locale;
 mod meter;
 mod practice;
 mod status;

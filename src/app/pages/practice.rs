@@ -59,7 +59,7 @@ impl PracticePage {
 
     /// It went wrong.
     pub fn problem(&self, problem: Problem) {
-        self.imp().trouble.show(problem, Some("win.practice"));
+        self.imp().trouble.show(problem, "win.practice", true);
         self.imp().views.set_visible_child_name("trouble");
     }
 }

@@ -296,7 +296,7 @@ impl RefreshPage {
 
     /// It went wrong, or was cancelled.
     pub fn problem(&self, problem: Problem) {
-        self.imp().trouble.show(problem, Some("win.refresh-again"));
+        self.imp().trouble.show(problem, "win.refresh-again", true);
         self.view(View::Trouble);
     }
 }

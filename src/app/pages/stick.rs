@@ -85,7 +85,7 @@ impl StickPage {
     /// It cannot be read.
     pub fn problem(&self, problem: Problem) {
         self.imp().shown.take();
-        self.imp().trouble.show(problem, Some("win.again"));
+        self.imp().trouble.show(problem, "win.again", false);
         self.imp().views.set_visible_child_name("trouble");
     }
 
