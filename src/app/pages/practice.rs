@@ -1,5 +1,6 @@
 //! A practice stick being made.
 
+use super::turn;
 use crate::trouble::{Problem, Trouble};
 use adw::subclass::prelude::*;
 use gtk::glib;
@@ -33,7 +34,12 @@ mod imp {
         }
     }
 
-    impl ObjectImpl for PracticePage {}
+    impl ObjectImpl for PracticePage {
+        fn constructed(&self) {
+            self.parent_constructed();
+            self.obj().making();
+        }
+    }
     impl WidgetImpl for PracticePage {}
     impl BinImpl for PracticePage {}
 }
@@ -49,7 +55,7 @@ impl PracticePage {
     /// It begins.
     pub fn making(&self) {
         self.imp().bar.set_fraction(0.0);
-        self.imp().views.set_visible_child_name("making");
+        turn(&self.imp().views, "making");
     }
 
     /// How far it is, 0 to 1.
@@ -60,6 +66,6 @@ impl PracticePage {
     /// It went wrong.
     pub fn problem(&self, problem: Problem) {
         self.imp().trouble.show(problem, "win.practice", true);
-        self.imp().views.set_visible_child_name("trouble");
+        turn(&self.imp().views, "trouble");
     }
 }

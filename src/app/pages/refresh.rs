@@ -1,5 +1,6 @@
 //! A refresh, step by step: the question, the work, and before and after.
 
+use super::turn;
 use crate::gauge::Gauge;
 use crate::plan_words::Fact;
 use crate::trouble::{Problem, Trouble};
@@ -103,6 +104,7 @@ mod imp {
         fn constructed(&self) {
             self.parent_constructed();
             self.obj().steps();
+            self.obj().view(View::Checking);
         }
     }
 
@@ -143,7 +145,7 @@ impl RefreshPage {
 
     /// Goes to a view.
     pub fn view(&self, view: View) {
-        self.imp().views.set_visible_child_name(view.name());
+        turn(&self.imp().views, view.name());
     }
 
     /// Asks: what will happen to the stick `name`; `password` where one will be asked for.
@@ -159,9 +161,9 @@ impl RefreshPage {
         }
         self.copy_ready(can_copy);
         imp.start.set_label(&if password {
-            gettext("_Refresh Now (Asks for a Password)")
+            gettext("Refresh Now (Asks for a Password)")
         } else {
-            gettext("_Refresh Now")
+            gettext("Refresh Now")
         });
         self.view(View::Confirm);
         imp.start.grab_focus();

@@ -1,5 +1,6 @@
 //! How full a stick is.
 
+use super::turn;
 use crate::gauge::Gauge;
 use crate::known::{Kind, Known};
 use crate::trouble::{Problem, Trouble};
@@ -63,7 +64,12 @@ mod imp {
         }
     }
 
-    impl ObjectImpl for StickPage {}
+    impl ObjectImpl for StickPage {
+        fn constructed(&self) {
+            self.parent_constructed();
+            self.obj().reading();
+        }
+    }
     impl WidgetImpl for StickPage {}
     impl BinImpl for StickPage {}
 }
@@ -79,14 +85,14 @@ impl StickPage {
     /// Nothing is known of it yet.
     pub fn reading(&self) {
         self.imp().shown.take();
-        self.imp().views.set_visible_child_name("reading");
+        turn(&self.imp().views, "reading");
     }
 
     /// It cannot be read.
     pub fn problem(&self, problem: Problem) {
         self.imp().shown.take();
         self.imp().trouble.show(problem, "win.again", false);
-        self.imp().views.set_visible_child_name("trouble");
+        turn(&self.imp().views, "trouble");
     }
 
     /// What was read; `days` until it is full, `refreshing` while a refresh of it runs.
@@ -119,7 +125,7 @@ impl StickPage {
         say(&imp.pending, status.pending.map(pending));
         self.refresh_button(level, status, refreshing);
         self.facts(stick, status);
-        imp.views.set_visible_child_name("ready");
+        turn(&imp.views, "ready");
     }
 
     fn refresh_button(&self, level: Level, status: &Status, refreshing: bool) {
@@ -128,9 +134,9 @@ impl StickPage {
             status.overlay.kind == OverlayKind::Snapshot && status.image.kind == ImageKind::Nested;
         button.set_visible(nested && level != Level::Broken);
         button.set_label(&if refreshing {
-            gettext("_Show the Refresh")
+            gettext("Show the Refresh")
         } else {
-            gettext("_Refresh This Stick…")
+            gettext("Refresh This Stick…")
         });
         let wanted = level != Level::Fine || refreshing || status.pending.is_some();
         if wanted {

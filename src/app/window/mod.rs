@@ -10,7 +10,7 @@ mod run;
 mod sticks;
 mod update;
 
-use crate::pages::{PracticePage, RefreshPage, StickPage};
+use crate::pages::{self, PracticePage, RefreshPage, StickPage};
 use crate::settings;
 use crate::volumes::Volumes;
 use adw::prelude::*;
@@ -155,6 +155,7 @@ impl Window {
                 window.headings();
             }
         });
+        self.go(Page::Looking);
         self.remember_histories();
         self.remember_practice();
         self.look();
@@ -164,7 +165,7 @@ impl Window {
     fn go(&self, page: Page) {
         let imp = self.imp();
         imp.page.set(page);
-        imp.pages.set_visible_child_name(page.name());
+        pages::turn(&imp.pages, page.name());
         if page != Page::Looking {
             imp.leaflet.set_visible_child(&*imp.content);
         }

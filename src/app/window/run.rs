@@ -115,11 +115,22 @@ impl Window {
             self.run_failed(Problem::unreachable());
             return;
         };
-        let running = self.start(Purpose::Plan, call);
         if let Some(run) = self.imp().run.borrow_mut().as_mut() {
             run.access = access;
-            run.helper = Some(running);
         }
+        let window = self.downgrade();
+        glib::spawn_future_local(async move {
+            if call.asked {
+                agent::ensure().await;
+            }
+            let Some(window) = window.upgrade() else {
+                return;
+            };
+            let running = window.start(Purpose::Plan, call);
+            if let Some(run) = window.imp().run.borrow_mut().as_mut() {
+                run.helper = Some(running);
+            }
+        });
     }
 
     /// The plan is there: it is refused, or the person is asked.

@@ -2,6 +2,7 @@
 
 use super::update::{Purpose, Running, well};
 use super::{Page, Window};
+use crate::agent;
 use crate::client::{Call, Ended};
 use crate::desktop;
 use crate::forecast::{self, Histories};
@@ -188,8 +189,19 @@ impl Window {
             return;
         };
         self.imp().sticks.borrow_mut().asked = call.asked;
-        let running = self.start(Purpose::Watch, call);
-        self.imp().sticks.borrow_mut().watch = Some(running);
+        let (window, key) = (self.downgrade(), stick.key.clone());
+        glib::spawn_future_local(async move {
+            if call.asked {
+                agent::ensure().await;
+            }
+            let Some(window) = window.upgrade() else {
+                return;
+            };
+            if window.selected().is_some_and(|now| now.key == key) {
+                let running = window.start(Purpose::Watch, call);
+                window.imp().sticks.borrow_mut().watch = Some(running);
+            }
+        });
     }
 
     pub(super) fn watched(&self, status: Status) {

@@ -1,0 +1,41 @@
+"""The privileged side: run by tests/ui/polkit, once for each answer of polkitd."""
+
+import os
+
+from cellar import WindowTest, key, type_text, wait
+
+ANSWER = os.environ["CELLAR_ANSWER"]
+DEVICE = os.environ["CELLAR_DEVICE"]
+
+
+class Asking(WindowTest):
+    def test_reads_what_only_root_may(self):
+        window = self.window(DEVICE)
+        if ANSWER == "YES":
+            wait(window.gauge, "a gauge")
+            window.shows("% full")
+        elif ANSWER == "NO":
+            window.shows("Not Allowed")
+            self.assertTrue(window.usable("Try Again"))
+        else:
+            self.asked(window)
+
+    def asked(self, window):
+        """No agent in this session: the window asks, for the password of the administrator."""
+        window.shows("A Password Is Needed")
+        window.front()
+        type_text("salt")
+        key("Return")
+        window.shows("That was not the right password")
+        type_text("sugar cube")
+        key("Return")
+        wait(window.gauge, "a gauge")
+
+    def test_a_closed_question_is_a_sentence(self):
+        if ANSWER != "AUTH_ADMIN":
+            return
+        window = self.window(DEVICE)
+        window.shows("A Password Is Needed")
+        window.front()
+        key("Escape")
+        window.shows("The question for the password was closed")

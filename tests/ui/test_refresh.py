@@ -1,0 +1,121 @@
+"""A refresh in the window: by keyboard alone, cancelled, with the helper killed, with the stick gone."""
+
+import os
+import shutil
+import signal
+import time
+
+import store
+from cellar import WindowTest, key, wait
+
+
+class Refresh(WindowTest):
+    def setUp(self):
+        self.needs("plan")
+        self.needs("refresh")
+
+    def opened(self, percent=80):
+        stick = self.practice()
+        if percent:
+            store.fill(stick, percent)
+        window = self.window(stick)
+        wait(window.gauge, "a gauge")
+        window.front()
+        return stick, window
+
+    def asked(self):
+        stick, window = self.opened()
+        key("ctrl+r")
+        window.shows("Refresh “")
+        wait(lambda: window.usable("Refresh Now"), "the question")
+        return stick, window
+
+    def test_by_keyboard_alone(self):
+        _, window = self.asked()
+        for fact in ("Room for saving", "How long it takes", "There is no way back"):
+            window.shows(fact)
+        # The button has the keyboard already.
+        key("Return")
+        window.shows("Done. There Is Room Again!", patience=120)
+        window.shows("were free, now")
+        key("Return")
+        wait(lambda: window.gauge() is not None and window.gauge() < 5, "an empty overlay")
+
+    def test_a_no_changes_nothing(self):
+        stick, window = self.asked()
+        before = store.overlay(stick).read_bytes()
+        window.press("Cancel")
+        window.shows("Refresh This Stick…")
+        self.assertEqual(store.overlay(stick).read_bytes(), before)
+
+    def held(self, window):
+        """A refresh, its helper held still: there is time to look."""
+        window.press("Refresh Now")
+        return self.hold(window)
+
+    def hold(self, window):
+        def refreshing():
+            for pid in window.helpers():
+                if b"refresh" in open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0"):
+                    return pid
+            return None
+
+        pid = wait(refreshing, "a helper that refreshes")
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(lambda: os.path.exists(f"/proc/{pid}") and os.kill(pid, signal.SIGCONT))
+        return pid
+
+    def test_cancel_says_how_the_stick_is(self):
+        _, window = self.asked()
+        pid = self.held(window)
+        window.press("Cancel the Refresh")
+        os.kill(pid, signal.SIGCONT)
+        window.find("Cancelled")
+        window.press("Back to the Stick")
+        wait(lambda: window.gauge() and window.gauge() >= 80, "the stick as it was")
+
+    def test_killed_in_the_middle(self):
+        _, window = self.asked()
+        os.kill(self.held(window), signal.SIGKILL)
+        window.shows("It Stopped All at Once", patience=5)
+        window.press("Back to the Stick")
+        wait(window.gauge, "the gauge")
+
+    def test_the_stick_pulled_in_the_middle(self):
+        stick, window = self.asked()
+        pid = self.held(window)
+        shutil.rmtree(stick)
+        os.kill(pid, signal.SIGCONT)
+        window.find("Show Details")
+
+    def test_it_goes_on_without_the_window(self):
+        stick, window = self.asked()
+        pid = self.held(window)
+        window.front()
+        key("ctrl+w")
+        window.shows("The Refresh Is Still Running")
+        key("Return")
+        wait(lambda: not any(n.get_role_name() == "frame" for n in window.nodes()), "no window")
+        import subprocess
+
+        from cellar import PROGRAMS
+
+        subprocess.run([PROGRAMS / "sugar-cellar"], env=window.env, timeout=20, check=True)
+        window.shows("Refreshing “")
+        os.kill(pid, signal.SIGCONT)
+        window.shows("Done. There Is Room Again!", patience=120)
+
+
+class Silence(WindowTest):
+    def test_a_helper_that_says_nothing_holds_nobody_up(self):
+        """The window answers while the plan is worked on for ever."""
+        self.needs("plan")
+        stick = self.practice()
+        window = self.window(stick)
+        wait(window.gauge, "a gauge")
+        window.front()
+        key("ctrl+r")
+        began = time.monotonic()
+        key("F10")
+        window.find("About Sugar Cellar", patience=5)
+        self.assertLess(time.monotonic() - began, 5)
