@@ -107,8 +107,10 @@ impl List {
     /// entries contradict each other is [`ExceptionStore::new`]'s to find.
     pub(super) fn read(store: &dyn ReadAt, origin: Option<Bytes>) -> Result<List> {
         let total = store.size().doing("reading the overlay's size")?.sectors();
-        if total.0 == 0 {
-            return Err(damaged("the store is empty"));
+        // The kernel reads the header in a chunk of the size that dracut's table says.
+        let least = ChunkSize::LIVE.sectors();
+        if total < least {
+            return Err(damaged(format!("a store of {total} sectors has no header")));
         }
         let mut header = [0; HEADER_BYTES];
         store
@@ -121,8 +123,14 @@ impl List {
             total,
             entries: Vec::new(),
         };
-        if standing == Standing::Valid {
-            list.read_areas(store, origin)?;
+        match standing {
+            Standing::Valid => list.read_areas(store, origin)?,
+            // The kernel wants to write header and first area.
+            Standing::Fresh if total < least + least => {
+                let detail = format!("a store of {total} sectors has no room for a list");
+                return Err(damaged(detail));
+            }
+            Standing::Fresh | Standing::Invalid => {}
         }
         Ok(list)
     }

@@ -79,7 +79,12 @@ pub fn shortened(list: &ExceptionStore, reserve: Bytes) -> Result<Bytes> {
     }
 }
 
-/// Whether a store of so many chunks ends right before an area.
+/// Whether the store has one of the lengths that are traps: when its very last chunk has been
+/// used, the kernel marks it invalid. One of 256 MiB has, in chunks of 4 KiB; a chunk more mends it.
+pub fn ends_before_an_area(list: &ExceptionStore) -> bool {
+    is_trap(list.layout(), list.layout().chunks_in(list.total()))
+}
+
 fn is_trap(layout: Layout, chunks: Chunks) -> bool {
     layout.is_metadata(chunks)
 }
@@ -97,4 +102,25 @@ fn unchanged(store: &dyn Storage, list: &ExceptionStore) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::refused(Part::Overlay, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_of_256_mib_is_a_trap() {
+        let list = |mib: usize| {
+            let mut store = vec![0; 16];
+            store[..16].copy_from_slice(
+                &super::super::format::RawHeader::sector(crate::units::ChunkSize::LIVE)[..16],
+            );
+            store.resize(mib << 20, 0);
+            ExceptionStore::read(&store, None).unwrap()
+        };
+        assert!(ends_before_an_area(&list(256)));
+        for good in [255, 257, 320] {
+            assert!(!ends_before_an_area(&list(good)), "{good}");
+        }
+    }
 }

@@ -99,7 +99,7 @@ impl<'a> Kernel<'a> {
                     self.skip_metadata();
                     return Ok(Ok(()));
                 }
-                self.next_free = self.next_free.max(new + 1);
+                self.next_free = self.next_free.max(new.saturating_add(1));
                 if let Err(contradiction) = self.insert(old, new) {
                     return Ok(Err(Stop::NotOpened(contradiction)));
                 }
@@ -110,10 +110,10 @@ impl<'a> Kernel<'a> {
 
     /// Adds a completed exception. The kernel would take contradictions; nobody may make them.
     fn insert(&mut self, old: u64, new: u64) -> Result<(), String> {
-        if self.is_metadata(new) || (new + 1) * self.chunk_sectors > self.size() {
+        if self.is_metadata(new) || new >= self.size() / self.chunk_sectors {
             return Err(format!("{old} -> {new}: not a data chunk"));
         }
-        if old * self.chunk_bytes() >= self.origin.len() as u64 {
+        if old >= (self.origin.len() as u64).div_ceil(self.chunk_bytes()) {
             return Err(format!("{old} -> {new}: behind the image's end"));
         }
         let before = (self.complete.insert(old, new), self.taken.insert(new, old));
@@ -133,6 +133,11 @@ impl<'a> Kernel<'a> {
     /// How many entries are listed.
     pub fn listed(&self) -> u64 {
         self.current_area * self.per_area() + self.current_committed
+    }
+
+    /// Where a chunk lies in the store, if it does.
+    pub fn place(&self, old: u64) -> Option<u64> {
+        self.complete.get(&old).copied()
     }
 
     /// How many chunks have exceptions.
