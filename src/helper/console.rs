@@ -1,8 +1,9 @@
 //! Where all lines go: JSON for programs, plain words for people.
 
 use super::words;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::protocol::Event;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -71,9 +72,15 @@ impl Console {
         self.json
     }
 
-    /// Whether nobody reads any more.
+    /// Whether nobody reads any more: a line could not be written, or the pipe's other end is closed.
     pub fn reader_gone(&self) -> bool {
-        self.reader_gone.load(Ordering::Relaxed)
+        if self.reader_gone.load(Ordering::Relaxed) {
+            return true;
+        }
+        let out = io::stdout();
+        let mut output = [PollFd::new(&out, PollFlags::empty())];
+        let asked = poll(&mut output, Some(&Timespec::default()));
+        asked.is_ok() && output[0].revents().contains(PollFlags::ERR)
     }
 
     /// One JSON object on one line, for programs only.
@@ -97,6 +104,11 @@ impl Console {
         if !self.json {
             self.line(words);
         }
+    }
+
+    /// How a command on `stick` ends; says why, where it failed.
+    pub fn end(&self, stick: &str, result: Result<Exit>) -> Exit {
+        result.unwrap_or_else(|error| self.failed(stick, &error))
     }
 
     /// That `stick` failed, in both languages; what the program is to end with.
@@ -129,7 +141,7 @@ impl Console {
     }
 
     fn line(&self, line: &str) {
-        if self.reader_gone() {
+        if self.reader_gone.load(Ordering::Relaxed) {
             return;
         }
         let mut out = io::stdout().lock();

@@ -32,10 +32,7 @@ const SHELLS: [(Shell, &str, &str); 3] = [
 ];
 
 pub fn run(args: &Args, command: Command, console: &Console) -> Exit {
-    match write(&args.folder, command) {
-        Ok(()) => Exit::Done,
-        Err(error) => console.failed("", &error),
-    }
+    console.end("", write(&args.folder, command).map(|()| Exit::Done))
 }
 
 fn write(share: &Path, mut command: Command) -> Result<()> {

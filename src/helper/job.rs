@@ -1,7 +1,7 @@
 //! Runs one long operation: tells how far it is, ends it when asked to, says how it ended.
 
 use super::cancel::Cancel;
-use super::console::{Console, Exit};
+use super::console::Console;
 use super::meter::{Meter, Reading, Share};
 use super::words;
 use crate::error::{Doing, Result};
@@ -16,23 +16,39 @@ use std::time::{Duration, Instant};
 
 /// Programs are told at most five times a second.
 const EVERY: Duration = Duration::from_millis(200);
-/// Without a terminal a line comes at most this often.
+/// Without a terminal a line comes at most this often, and none where all takes but a moment.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+const NO_LINE_BEFORE: Duration = Duration::from_secs(1);
 
 /// What long operations share while the program runs.
 #[derive(Debug)]
 pub struct Jobs<'a> {
     console: &'a Console,
     cancel: Cancel,
+    /// Whether programs are told of progress.
+    events: bool,
 }
 
 impl<'a> Jobs<'a> {
     /// Begins: the first line, and from here on an end can be asked for.
     pub fn begin(console: &'a Console) -> Result<Jobs<'a>> {
+        let jobs = Jobs {
+            events: true,
+            ..Jobs::quiet(console)?
+        };
+        console.event(&Event::Hello { version: VERSION });
+        Ok(jobs)
+    }
+
+    /// As [`Jobs::begin`], for a command that prints one JSON object and nothing else.
+    pub fn quiet(console: &'a Console) -> Result<Jobs<'a>> {
         // Somebody who wants JSON and gives us a pipe is a program that minds us.
         let cancel = Cancel::watch(console.json()).doing("watching for signals")?;
-        console.event(&Event::Hello { version: VERSION });
-        Ok(Jobs { console, cancel })
+        Ok(Jobs {
+            console,
+            cancel,
+            events: false,
+        })
     }
 
     /// Whether an end was asked for: no further job is to begin.
@@ -40,22 +56,18 @@ impl<'a> Jobs<'a> {
         self.cancel.asked()
     }
 
-    /// Runs `work` on `stick` and hands its result, and the seconds it took, to `done`.
+    /// Runs `work` on `stick`; gives its result and the seconds it took.
     pub fn run<T>(
         &self,
         stick: &str,
         shares: &[Share],
         work: impl FnOnce(&dyn Progress) -> Result<T>,
-        done: impl FnOnce(T, f64) -> Exit,
-    ) -> Exit {
+    ) -> Result<(T, f64)> {
         let report = Report::new(self, stick, shares);
         let result = work(&report);
         let seconds = report.start.elapsed().as_secs_f64();
         report.clear();
-        match result {
-            Ok(value) => done(value, seconds),
-            Err(error) => self.console.failed(stick, &error),
-        }
+        Ok((result?, seconds))
     }
 }
 
@@ -71,7 +83,6 @@ struct Report<'a> {
 
 struct State {
     meter: Meter,
-    stage: Option<Stage>,
     /// The stage whose end was told last.
     ended: Option<Stage>,
     view: View,
@@ -81,7 +92,7 @@ struct State {
 enum View {
     Json,
     Bar(ProgressBar),
-    Lines { last: Duration },
+    Lines { last: Option<(Stage, Duration)> },
 }
 
 impl fmt::Debug for Report<'_> {
@@ -99,13 +110,10 @@ impl<'a> Report<'a> {
         } else if io::stderr().is_terminal() {
             View::Bar(bar())
         } else {
-            View::Lines {
-                last: Duration::ZERO,
-            }
+            View::Lines { last: None }
         };
         let state = State {
             meter: Meter::new(shares),
-            stage: None,
             ended: None,
             view,
         };
@@ -127,8 +135,8 @@ impl<'a> Report<'a> {
     }
 
     fn show(&self, state: &mut State, now: Duration, reading: Reading) {
-        let new_stage = state.stage.replace(reading.stage) != Some(reading.stage);
         match &mut state.view {
+            View::Json if !self.jobs.events => {}
             View::Json => self.jobs.console.event(&Event::Progress {
                 stick: self.stick.to_owned(),
                 stage: reading.stage,
@@ -144,8 +152,11 @@ impl<'a> Report<'a> {
                 bar.tick();
             }
             View::Lines { last } => {
-                if new_stage || now.saturating_sub(*last) >= LINE_EVERY {
-                    *last = now;
+                let told = last.is_some_and(|(stage, at)| {
+                    stage == reading.stage && now.saturating_sub(at) < LINE_EVERY
+                });
+                if !told && now >= NO_LINE_BEFORE {
+                    *last = Some((reading.stage, now));
                     let line = format!("{} {}", words::stage(reading.stage), words::pace(&reading));
                     self.jobs.console.complain(line.trim_end());
                 }

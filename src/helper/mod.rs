@@ -4,16 +4,24 @@
 //! ones go through [`job`], all lines through [`console`], all words through
 //! [`words`] and [`figures`].
 
+mod ask;
 mod cancel;
+mod check;
 mod console;
+mod enlarge;
 mod figures;
 mod generate;
 mod job;
+mod list;
 pub mod locale;
 mod meter;
+mod opened;
+mod plan;
 mod practice;
+mod refresh;
 mod status;
 mod tell;
+mod tidy;
 mod watch;
 mod words;
 
@@ -54,12 +62,16 @@ const EXAMPLES: &str = "\
 Examples:
   sugar-cellar-helper practice ~/practice     make a stick to practise on
   sugar-cellar-helper status ~/practice       see how full it is
+  sugar-cellar-helper refresh ~/practice      refresh it
   sugar-cellar-helper --help                  more examples, and the exit statuses";
 
 const LONG_EXAMPLES: &str = "\
 Examples:
   sugar-cellar-helper practice ~/practice     make a stick to practise on
   sugar-cellar-helper status ~/practice       see how full it is
+  sugar-cellar-helper plan ~/practice         see what a refresh would do
+  sugar-cellar-helper refresh ~/practice      refresh it
+  sugar-cellar-helper list                    find the sticks that are plugged in
   sugar-cellar-helper watch live              follow the stick you work on
 
 Exit status:
@@ -73,8 +85,14 @@ Exit status:
 /// What people may ask for.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    List(list::Args),
     Status(status::Args),
     Watch(watch::Args),
+    Plan(plan::Args),
+    Refresh(refresh::Args),
+    Tidy(tidy::Args),
+    Enlarge(enlarge::Args),
+    Check(check::Args),
     Practice(practice::Args),
 }
 
@@ -105,8 +123,14 @@ pub fn main() -> ExitCode {
 impl Verb {
     fn run(&self, console: &Console) -> Exit {
         match self {
+            Verb::List(args) => list::run(args, console),
             Verb::Status(args) => status::run(args, console),
             Verb::Watch(args) => watch::run(args, console),
+            Verb::Plan(args) => plan::run(args, console),
+            Verb::Refresh(args) => refresh::run(args, console),
+            Verb::Tidy(args) => tidy::run(args, console),
+            Verb::Enlarge(args) => enlarge::run(args, console),
+            Verb::Check(args) => check::run(args, console),
             Verb::Practice(args) => practice::run(args, console),
         }
     }
@@ -115,4 +139,9 @@ impl Verb {
 /// What a stick is called in messages and events.
 fn named(stick: &Path) -> String {
     stick.to_string_lossy().into_owned()
+}
+
+/// Threads for the work that all cores can do.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }

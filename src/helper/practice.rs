@@ -4,7 +4,9 @@ use super::console::{Console, Exit};
 use super::job::Jobs;
 use super::meter::Share;
 use super::{named, tell};
+use crate::error::Result;
 use crate::practice::{Compression, DEFAULT_SIZE, Options, SIZES, make};
+use crate::progress::Progress;
 use crate::protocol::{Event, Stage};
 use crate::status;
 use crate::stick::{Access, Stick};
@@ -44,30 +46,24 @@ const SHARES: &[Share] = &[(Stage::Build, 85), (Stage::Verify, 15)];
 
 pub fn run(args: &Args, console: &Console) -> Exit {
     let name = named(&args.folder);
+    console.end(&name, practise(args, &name, console))
+}
+
+fn practise(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     let options = Options {
         mebibytes: args.size,
         seed: args.seed,
         compression: args.compression,
     };
-    let jobs = match Jobs::begin(console) {
-        Ok(jobs) => jobs,
-        Err(error) => return console.failed(&name, &error),
-    };
-    jobs.run(
-        &name,
-        SHARES,
-        |progress| {
-            make(&args.folder, &options, progress)?;
-            status::look(&Stick::open(&args.folder, Access::Read)?)
-        },
-        |seen, seconds| {
-            console.say(&tell::status(&seen.status, &seen.layout));
-            console.event(&Event::Made {
-                stick: name.clone(),
-                seconds,
-                status: Box::new(seen.status),
-            });
-            Exit::Done
-        },
-    )
+    let jobs = Jobs::begin(console)?;
+    let work = |progress: &dyn Progress| make(&args.folder, &options, progress);
+    let ((), seconds) = jobs.run(name, SHARES, work)?;
+    let seen = status::look(&Stick::open(&args.folder, Access::Read)?)?;
+    console.say(&tell::status(&seen.status, &seen.layout));
+    console.event(&Event::Made {
+        stick: name.to_owned(),
+        seconds,
+        status: Box::new(seen.status),
+    });
+    Ok(Exit::Done)
 }

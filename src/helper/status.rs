@@ -2,6 +2,7 @@
 
 use super::console::{Console, Exit};
 use super::{STICK, named, tell};
+use crate::error::Result;
 use crate::status;
 use crate::stick::{Access, Stick};
 use std::path::PathBuf;
@@ -24,13 +25,12 @@ Examples:
   sugar-cellar-helper status live";
 
 pub fn run(args: &Args, console: &Console) -> Exit {
-    let seen = Stick::open(&args.stick, Access::Read).and_then(|stick| status::look(&stick));
-    match seen {
-        Ok(seen) => {
-            console.value(&seen.status);
-            console.say(&tell::status(&seen.status, &seen.layout));
-            Exit::Done
-        }
-        Err(error) => console.failed(&named(&args.stick), &error),
-    }
+    console.end(&named(&args.stick), look(args, console))
+}
+
+fn look(args: &Args, console: &Console) -> Result<Exit> {
+    let seen = status::look(&Stick::open(&args.stick, Access::Read)?)?;
+    console.value(&seen.status);
+    console.say(&tell::status(&seen.status, &seen.layout));
+    Ok(Exit::Done)
 }

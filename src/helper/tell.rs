@@ -1,11 +1,15 @@
-//! A stick's status for people: plain words first, the technical ones below.
+//! What commands come to, for people: plain words first, the technical ones below.
 
-use super::figures::{fill, percent, sectors, size};
-use crate::protocol::{Image, ImageKind, Overlay, OverlayKind, OverlayState, Pending, Status};
+use super::figures::{duration, fill, percent, sectors, size};
+use super::words;
+use crate::protocol::{
+    Distrust, Finding, Found, FreeBlocks, Image, ImageKind, Overlay, OverlayKind, OverlayState,
+    Pending, Plan, Status, Weight,
+};
 use crate::stick::{self, Layout};
-use gettextrs::gettext;
+use gettextrs::{gettext, ngettext};
 
-/// The whole of it, several lines.
+/// A stick's status, several lines.
 pub fn status(status: &Status, layout: &Layout) -> String {
     let mut lines = headline(status, layout);
     lines.extend(status.pending.map(pending));
@@ -21,7 +25,7 @@ fn headline(status: &Status, layout: &Layout) -> Vec<String> {
         stick::Overlay::Unclear(why) => {
             return vec![
                 gettext("Which overlay this stick would use cannot be told for sure."),
-                fill(&gettext("(Details: {detail})"), &[("detail", why)]),
+                words::details(why),
             ];
         }
         stick::Overlay::Elsewhere(place) => {
@@ -39,8 +43,16 @@ fn headline(status: &Status, layout: &Layout) -> Vec<String> {
             )]
         }
         OverlayKind::Overlayfs => vec![fill(
-            &gettext("This stick keeps what is saved as ordinary files; {free} are free."),
-            &[("free", &size(status.stick.free_bytes))],
+            &gettext(
+                "This stick keeps what is saved as ordinary files: {used} so far; {free} more are free.",
+            ),
+            &[
+                ("used", &sectors(overlay.used_sectors)),
+                (
+                    "free",
+                    &sectors(overlay.total_sectors.saturating_sub(overlay.used_sectors)),
+                ),
+            ],
         )],
         OverlayKind::Snapshot => snapshot(overlay, &status.stick.path),
     }
@@ -172,4 +184,193 @@ fn overlay(overlay: &Overlay, file: &str) -> String {
         &gettext("Overlay: {file}, {used} of {total} used ({figures} sectors, chunks of {chunk})"),
         &values,
     )
+}
+
+/// What a refresh would do.
+pub fn plan(plan: &Plan) -> String {
+    let changed = plan.blocks.changed.to_string();
+    let values = [
+        ("used", &*sectors(plan.overlay.used_sectors)),
+        ("after", &*sectors(plan.overlay.after_sectors)),
+        ("bytes", &*size(plan.image.bytes)),
+        ("estimated", &*size(plan.image.estimated_bytes)),
+        ("largest", &*size(plan.image.largest_bytes)),
+        ("needed", &*size(plan.space.needed_bytes)),
+        ("available", &*size(plan.space.available_bytes)),
+        ("changed", &*changed),
+        ("total", &*plan.blocks.total.to_string()),
+        ("freed", &*plan.blocks.freed.to_string()),
+        ("time", &*plan.seconds.map(duration).unwrap_or_default()),
+    ];
+    let mut lines = match plan.seconds {
+        Some(_) => vec![
+            gettext(
+                "A refresh would take about {time}, and empty the overlay: {used} used now, {after} afterwards.",
+            ),
+            gettext(
+                "The image would be about {estimated} large, at most {largest}; now it is {bytes}.",
+            ),
+            gettext("It needs {needed} of room on the stick; {available} are free."),
+            gettext(
+                "Of the image's {total} blocks, {changed} are compressed anew, and {freed} are given back.",
+            ),
+        ],
+        None => vec![gettext(
+            "There is nothing to refresh: the overlay is empty.",
+        )],
+    };
+    if plan.seconds.is_some() {
+        lines.extend(distrust(&plan.free_blocks));
+    }
+    for refusal in &plan.refusals {
+        lines.push(String::new());
+        lines.push(gettext("But it would not be done now:"));
+        lines.push(refusal.message.clone());
+        lines.push(refusal.hint.clone());
+        lines.push(words::details(&refusal.detail));
+    }
+    let filled: Vec<String> = lines.iter().map(|line| fill(line, &values)).collect();
+    filled.join("\n")
+}
+
+fn distrust(free: &FreeBlocks) -> Option<String> {
+    Some(match free.reason? {
+        Distrust::NotWanted => gettext("What deleted files held is kept, as you want it."),
+        Distrust::Live => {
+            gettext("What deleted files held is kept, for the system is running from this stick.")
+        }
+        Distrust::NotClean => gettext(
+            "What deleted files held is kept, for the system was not shut down properly the last time.",
+        ),
+        Distrust::Errors => {
+            gettext("What deleted files held is kept, for the root file system has errors.")
+        }
+        Distrust::Unsupported => {
+            gettext("What deleted files held is kept, for the root file system is of another kind.")
+        }
+    })
+}
+
+/// That a refresh is done.
+pub fn refreshed(before: &Status, after: &Status, seconds: f64) -> String {
+    if before.overlay == after.overlay && before.image == after.image {
+        return gettext("There was nothing to refresh: the overlay is empty.");
+    }
+    let values = [
+        ("time", &*duration(seconds.round() as u64)),
+        ("used", &*sectors(before.overlay.used_sectors)),
+        ("after", &*sectors(after.overlay.used_sectors)),
+        ("percent_before", &*percent(before.overlay.percent.floor())),
+        ("percent_after", &*percent(after.overlay.percent.floor())),
+        ("bytes", &*size(before.image.bytes)),
+        ("bytes_after", &*size(after.image.bytes)),
+    ];
+    [
+        gettext("The stick is refreshed; it took {time}."),
+        gettext("The overlay was {percent_before} full ({used}); now it is {percent_after} full ({after})."),
+        gettext("The image was {bytes} large; now it is {bytes_after}."),
+    ]
+    .map(|line| fill(&line, &values))
+    .join("\n")
+}
+
+/// What a tidy came to.
+pub fn tidied(before: &Status, after: &Status) -> String {
+    let back = before
+        .overlay
+        .used_sectors
+        .saturating_sub(after.overlay.used_sectors);
+    let values = [
+        ("back", &*sectors(back)),
+        ("percent_before", &*percent(before.overlay.percent.floor())),
+        ("percent_after", &*percent(after.overlay.percent.floor())),
+    ];
+    let template = match back.0 {
+        0 => gettext("There was nothing to give back; the overlay is {percent_after} full."),
+        _ => gettext(
+            "{back} were given back: the overlay was {percent_before} full, now it is {percent_after} full.",
+        ),
+    };
+    fill(&template, &values)
+}
+
+/// That the overlay is longer.
+pub fn enlarged(before: &Status, after: &Status) -> String {
+    let values = [
+        ("before", &*sectors(before.overlay.total_sectors)),
+        ("after", &*sectors(after.overlay.total_sectors)),
+        ("percent", &*percent(after.overlay.percent.floor())),
+    ];
+    fill(
+        &gettext(
+            "The overlay had room for {before}, now it has room for {after}; it is {percent} full.",
+        ),
+        &values,
+    )
+}
+
+/// What `check` found.
+pub fn findings(findings: &[Finding]) -> String {
+    let of = |weight: Weight| findings.iter().filter(move |one| one.weight == weight);
+    let damages = of(Weight::Damage).count();
+    let mut lines = vec![match damages {
+        0 => gettext("Everything was read, and nothing is damaged."),
+        _ => {
+            let number = u32::try_from(damages).unwrap_or(u32::MAX);
+            let template = ngettext(
+                "{number} damage was found.",
+                "{number} damages were found.",
+                number,
+            );
+            fill(&template, &[("number", &number.to_string())])
+        }
+    }];
+    if damages > 0 {
+        lines.push(gettext(
+            "Keep a copy of the stick before you try anything else.",
+        ));
+    }
+    lines.extend(of(Weight::Damage).map(|one| words::details(&one.detail)));
+    lines.extend(of(Weight::Note).map(|one| {
+        // Translators: something worth knowing that is no damage, in English
+        fill(&gettext("(Note: {detail})"), &[("detail", &one.detail)])
+    }));
+    lines.join("\n")
+}
+
+/// The sticks that were found.
+pub fn listing(sticks: &[Found]) -> String {
+    if sticks.is_empty() {
+        let lines = [
+            gettext("There is no live stick here."),
+            gettext("Plug one in, or make a stick to practise on: {command}"),
+        ];
+        let command = ("command", "sugar-cellar-helper practice ~/practice");
+        return lines.map(|line| fill(&line, &[command])).join("\n");
+    }
+    let lines: Vec<String> = sticks.iter().map(found).collect();
+    lines.join("\n")
+}
+
+fn found(stick: &Found) -> String {
+    let mut facts = Vec::new();
+    facts.extend(
+        stick
+            .label
+            .as_ref()
+            .map(|label| fill(&gettext("“{label}”"), &[("label", label)])),
+    );
+    facts.push(size(stick.bytes));
+    facts.push(stick.file_system.clone());
+    facts.extend(stick.model.clone());
+    if stick.booted {
+        facts.push(gettext("the computer was started from it"));
+    } else {
+        facts.push(match &stick.mounted {
+            Some(place) => fill(&gettext("mounted at {place}"), &[("place", place)]),
+            None => gettext("not mounted"),
+        });
+    }
+    // Translators: between facts
+    format!("{}: {}", stick.path, facts.join(&gettext(", ")))
 }

@@ -42,10 +42,7 @@ fn interval(text: &str) -> std::result::Result<Duration, String> {
 }
 
 pub fn run(args: &Args, console: &Console) -> Exit {
-    match follow(args, console) {
-        Ok(()) => Exit::Done,
-        Err(error) => console.failed(&named(&args.stick), &error),
-    }
+    console.end(&named(&args.stick), follow(args, console))
 }
 
 /// Whether the later status is worth a line.
@@ -61,7 +58,7 @@ fn differs(before: &Status, now: &Status) -> bool {
 }
 
 /// Until somebody asks for an end, or nobody reads any more.
-fn follow(args: &Args, console: &Console) -> Result<()> {
+fn follow(args: &Args, console: &Console) -> Result<Exit> {
     let jobs = Jobs::begin(console)?;
     let mut last: Option<Seen> = None;
     while !jobs.cancelled() && !console.reader_gone() {
@@ -82,9 +79,9 @@ fn follow(args: &Args, console: &Console) -> Result<()> {
             last = Some(seen);
         }
         let next = Instant::now() + args.interval;
-        while Instant::now() < next && !jobs.cancelled() {
+        while Instant::now() < next && !jobs.cancelled() && !console.reader_gone() {
             std::thread::sleep(NOTICED.min(args.interval));
         }
     }
-    Ok(())
+    Ok(Exit::Done)
 }

@@ -37,20 +37,20 @@ pub fn error(error: &Error) -> Said {
         Error::FileLimit { limit, .. } => said(
             fill(
                 &gettext(
-                    "The new image could outgrow what the stick's file system can hold in one file, which is {size}.",
+                    "One file on this stick can be no larger than {size}, and that would not be enough.",
                 ),
                 &[("size", &size(*limit))],
             ),
             gettext(
-                "Nothing was changed: delete large files in the live system first, or move to a stick formatted with ext4.",
+                "Nothing was changed; make do with less, or move to a stick formatted with ext4.",
             ),
         ),
         Error::Unsupported { part, .. } => unsupported(*part),
         Error::Damaged { part, .. } => damaged(*part),
         Error::Busy { .. } => said(
-            gettext("Something else is using this stick."),
+            gettext("This stick is in use."),
             gettext(
-                "Close the programs that use it or unmount it, and try again; if you started the computer from it, call it “live”.",
+                "Close the programs that use it, or, if the computer was started from it, start the computer from something else, and try again.",
             ),
         ),
         Error::Refused { .. } => said(

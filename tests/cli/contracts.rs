@@ -3,46 +3,69 @@
 use super::helper::{Place, Ran, everything, run};
 use std::ffi::OsString;
 
+/// What a command does with the stick that it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Does {
+    /// Is given none.
+    Nothing,
+    /// Looks at it.
+    Look,
+    /// Looks at it until it is ended.
+    Follow,
+    /// Changes it.
+    Change,
+}
+
 /// One command.
 pub struct Contract {
     pub verb: &'static str,
-    /// Takes a stick, and only looks at it.
-    pub looks: bool,
-    /// Arguments between verb and stick, so that it ends by itself.
-    pub options: &'static [&'static str],
+    pub does: Does,
+    /// Arguments behind the stick.
+    pub arguments: &'static [&'static str],
+}
+
+const fn contract(verb: &'static str, does: Does, arguments: &'static [&'static str]) -> Contract {
+    Contract {
+        verb,
+        does,
+        arguments,
+    }
 }
 
 /// Every command that a person may give.
 pub const ALL: &[Contract] = &[
-    Contract {
-        verb: "status",
-        looks: true,
-        options: &[],
-    },
-    Contract {
-        verb: "practice",
-        looks: false,
-        options: &[],
-    },
-    Contract {
-        verb: "watch",
-        // Does not end by itself.
-        looks: false,
-        options: &[],
-    },
+    contract("list", Does::Nothing, &[]),
+    contract("status", Does::Look, &[]),
+    contract("watch", Does::Follow, &[]),
+    contract("plan", Does::Look, &[]),
+    contract("refresh", Does::Change, &["--yes"]),
+    contract("tidy", Does::Change, &[]),
+    contract("enlarge", Does::Change, &["+1M"]),
+    contract("check", Does::Look, &[]),
+    contract("practice", Does::Nothing, &[]),
 ];
 
-/// Those that take a stick and only look at it.
+/// The command `verb`.
+pub fn find(verb: &str) -> &'static Contract {
+    ALL.iter().find(|contract| contract.verb == verb).unwrap()
+}
+
+/// Those that only look at a stick, and end by themselves.
 pub fn looking() -> impl Iterator<Item = &'static Contract> {
-    ALL.iter().filter(|contract| contract.looks)
+    ALL.iter().filter(|contract| contract.does == Does::Look)
+}
+
+/// Those that take a stick and end by themselves.
+pub fn taking() -> impl Iterator<Item = &'static Contract> {
+    let takes = |contract: &&Contract| matches!(contract.does, Does::Look | Does::Change);
+    ALL.iter().filter(takes)
 }
 
 impl Contract {
-    /// Runs it on the place's stick.
-    pub fn on(&self, place: &Place, json: bool) -> Ran {
-        let mut arguments: Vec<OsString> = vec![self.verb.into()];
-        arguments.extend(self.options.iter().map(Into::into));
-        arguments.push(place.stick().into());
+    /// Runs it on `stick`.
+    pub fn on(&self, stick: impl Into<OsString>, json: bool) -> Ran {
+        let mut arguments: Vec<OsString> = vec![self.verb.into(), stick.into()];
+        arguments.extend(self.arguments.iter().map(Into::into));
         if json {
             arguments.push("--json".into());
         }
@@ -60,15 +83,13 @@ fn the_table_is_whole() {
         .split("Options:")
         .next()
         .unwrap();
-    let mut named: Vec<&str> = commands
+    let named: Vec<&str> = commands
         .lines()
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .filter(|verb| *verb != "help")
         .collect();
-    named.sort_unstable();
-    let mut known: Vec<&str> = ALL.iter().map(|contract| contract.verb).collect();
-    known.sort_unstable();
+    let known: Vec<&str> = ALL.iter().map(|contract| contract.verb).collect();
     assert_eq!(named, known);
 }
 
@@ -109,6 +130,13 @@ fn what_makes_no_sense_ends_with_2() {
         &[],
         &["frobnicate"],
         &["--frobnicate"],
+        &["status"],
+        &["plan"],
+        &["refresh"],
+        &["refresh", "/nowhere", "--compression", "zip"],
+        &["enlarge", "/nowhere"],
+        &["enlarge", "/nowhere", "-1M"],
+        &["enlarge", "/nowhere", "much"],
         &["practice", "/nowhere/x", "--size", "7"],
         &["practice", "/nowhere/x", "--seed", "-1"],
         &["watch", "/nowhere", "--interval", "0"],
@@ -120,14 +148,9 @@ fn what_makes_no_sense_ends_with_2() {
         assert!(!ran.err.is_empty());
     }
     for contract in ALL {
-        for arguments in [
-            vec![contract.verb, "--frobnicate"],
-            vec![contract.verb, "a", "b", "c", "d"],
-        ] {
-            let ran = run(&arguments);
-            assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
-            assert!(ran.err.contains("Usage:"), "{}", ran.err);
-        }
+        let ran = run([contract.verb, "--frobnicate"]);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", contract.verb);
+        assert!(ran.err.contains("Usage:"), "{}", ran.err);
     }
 }
 
@@ -137,8 +160,13 @@ fn what_only_looks_changes_nothing() {
     let before = everything(place.path());
     for contract in looking() {
         for json in [false, true] {
-            let ran = contract.on(&place, json);
-            assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", contract.verb);
+            let ran = contract.on(place.stick(), json);
+            assert_eq!(
+                (ran.code, ran.complaints()),
+                (0, vec![]),
+                "{}",
+                contract.verb
+            );
             assert!(!ran.out.is_empty());
             if json {
                 assert!(!ran.json().is_empty());
@@ -155,27 +183,23 @@ fn what_only_looks_changes_nothing() {
 #[test]
 fn what_is_not_there_is_said_in_two_sentences() {
     let place = tempfile::tempdir().unwrap();
-    for contract in looking() {
+    for contract in taking() {
         for missing in [
             place.path().join("missing"),
             place.path().to_owned(),
             "live".into(),
         ] {
-            let words = run([contract.verb.into(), missing.clone().into_os_string()]);
+            let words = contract.on(&missing, false);
             assert_eq!((words.code, words.out.as_str()), (1, ""), "{}", words.err);
-            assert_eq!(words.err.lines().count(), 3, "{}", words.err);
-            let json = run([
-                OsString::from(contract.verb),
-                missing.into(),
-                "--json".into(),
-            ]);
+            assert_eq!(words.complaints().len(), 3, "{}", words.err);
+            let json = contract.on(&missing, true);
             assert_eq!((json.code, json.err.as_str()), (1, ""));
             let failed = json.json().pop().unwrap();
             assert_eq!(
                 (&failed["event"], &failed["code"]),
                 (&"failed".into(), &"not_found".into())
             );
-            for field in ["stick", "message", "hint"] {
+            for field in ["stick", "message", "hint", "detail"] {
                 assert!(
                     failed[field].as_str().is_some_and(|text| !text.is_empty()),
                     "{field}"
@@ -208,6 +232,16 @@ fn a_status_is_the_stores_own() {
     assert_eq!(status["image"]["compression"], "xz");
     let words = run(["status".into(), place.stick().into_os_string()]).out;
     assert!(words.starts_with("This stick is "), "{words}");
+}
+
+#[test]
+fn a_list_is_valid_whatever_is_plugged_in() {
+    let ran = run(["list", "--json"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert!(ran.json()[0]["sticks"].is_array());
+    let words = run(["list"]);
+    assert_eq!((words.code, words.err.as_str()), (0, ""));
+    assert!(!words.out.is_empty());
 }
 
 #[test]

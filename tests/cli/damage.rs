@@ -1,6 +1,6 @@
 //! Sticks that are not as they should be: said clearly, never a panic, never a change.
 
-use super::contracts::looking;
+use super::contracts::taking;
 use super::helper::{Place, everything};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -112,15 +112,27 @@ fn read_entry(path: &Path, index: u64) -> [u8; 16] {
     entry
 }
 
+/// Damage that nothing shows but reading all there is.
+const DEEP: &[Damage] = &[("a flipped byte in a block", |place| {
+    let length = fs::metadata(place.image()).unwrap().len();
+    let mut byte = [0];
+    let at = length / 2;
+    File::open(place.image())
+        .unwrap()
+        .read_exact_at(&mut byte, at)
+        .unwrap();
+    write(&place.image(), at, &[!byte[0]]);
+})];
+
 #[test]
 fn damage_is_said_and_nothing_is_changed() {
     for (name, damage) in ALL {
         let place = Place::new();
         damage(&place);
         let before = everything(place.path());
-        for contract in looking() {
+        for contract in taking() {
             for json in [false, true] {
-                let ran = contract.on(&place, json);
+                let ran = contract.on(place.stick(), json);
                 let what = format!("{}: {name}: {ran:?}", contract.verb);
                 assert!([1, 3, 5].contains(&ran.code), "{what}");
                 assert!(!ran.err.contains("panicked"), "{what}");
@@ -136,6 +148,27 @@ fn damage_is_said_and_nothing_is_changed() {
                         "{what}"
                     );
                 }
+            }
+        }
+        assert!(everything(place.path()) == before, "{name}");
+    }
+}
+
+#[test]
+fn hidden_damage_is_found_by_check() {
+    for (name, damage) in DEEP {
+        let place = Place::new();
+        damage(&place);
+        let before = everything(place.path());
+        for json in [false, true] {
+            let ran = super::contracts::find("check").on(place.stick(), json);
+            assert_eq!(ran.code, 5, "{name}: {ran:?}");
+            if json {
+                let checked = ran.json().pop().unwrap();
+                assert_eq!(checked["findings"][0]["part"], "image");
+                assert_eq!(checked["findings"][0]["weight"], "damage");
+            } else {
+                assert!(ran.out.starts_with("1 damage was found."), "{}", ran.out);
             }
         }
         assert!(everything(place.path()) == before, "{name}");

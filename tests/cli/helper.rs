@@ -23,7 +23,22 @@ pub struct Ran {
     pub err: String,
 }
 
+/// How a line about progress begins, which comes only where the machine is slow.
+const PROGRESS: [&str; 5] = [
+    "Checking ",
+    "Writing the image ",
+    "Reading it back ",
+    "Exchanging the images ",
+    "Giving space back ",
+];
+
 impl Ran {
+    /// What was said on standard error beside progress.
+    pub fn complaints(&self) -> Vec<&str> {
+        let progress = |line: &&str| PROGRESS.iter().any(|start| line.starts_with(start));
+        self.err.lines().filter(|line| !progress(line)).collect()
+    }
+
     /// Each line of the output as a JSON object.
     pub fn json(&self) -> Vec<Value> {
         let parse = |line: &str| {

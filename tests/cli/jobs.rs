@@ -159,3 +159,19 @@ fn watch_tells_of_changes_until_its_input_closes() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(asked.elapsed() < Duration::from_secs(3));
 }
+
+#[test]
+fn watch_ends_when_nobody_reads_any_more() {
+    let place = Place::new();
+    let mut helper = command();
+    helper.args(["watch".as_ref(), place.stick().as_os_str()]);
+    let mut child = helper.spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert!(line.starts_with("This stick is "), "{line}");
+    drop(out);
+    let closed = Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(closed.elapsed() < Duration::from_secs(3));
+}

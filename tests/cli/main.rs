@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod changes;
 mod contracts;
 mod damage;
 mod generated;
 mod helper;
 mod jobs;
+mod kinds;
 mod translations;

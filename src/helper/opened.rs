@@ -1,0 +1,61 @@
+//! A stick opened for a command that reads or changes its overlay.
+
+use crate::error::{Error, Result};
+use crate::sources::{Guard, Target};
+use crate::status::{self, Seen};
+use crate::stick::{Access, Stick};
+use crate::storage::DiskFolder;
+use std::path::Path;
+
+/// A stick with an overlay of the kind that is handled.
+#[derive(Debug)]
+pub struct Opened {
+    stick: Stick,
+    overlay: String,
+    /// What was seen when it was opened.
+    pub before: Seen,
+}
+
+impl Opened {
+    /// Opens what a person calls `stick`.
+    ///
+    /// To write, it must not be the one that the system runs from.
+    pub fn new(stick: &Path, access: Access) -> Result<Opened> {
+        let stick = Stick::open(stick, access)?;
+        if access == Access::Write && stick.booted() {
+            let detail = "the running system was started from this stick".to_owned();
+            return Err(Error::Busy { detail });
+        }
+        let before = status::look(&stick)?;
+        let overlay = before.layout.snapshot()?.name.clone();
+        Ok(Opened {
+            stick,
+            overlay,
+            before,
+        })
+    }
+
+    /// The stick itself.
+    pub fn stick(&self) -> &Stick {
+        &self.stick
+    }
+
+    /// Where operations work.
+    pub fn target(&self) -> Target<'_, DiskFolder> {
+        Target {
+            folder: self.stick.folder(),
+            overlay: &self.overlay,
+        }
+    }
+
+    /// What is there now.
+    pub fn look(&self) -> Result<Seen> {
+        status::look(&self.stick)
+    }
+}
+
+impl Guard for Opened {
+    fn still_ours(&self) -> Result<()> {
+        self.stick.check_again()
+    }
+}

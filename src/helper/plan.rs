@@ -1,0 +1,90 @@
+//! `plan`: what a refresh would do.
+
+use super::console::{Console, Exit};
+use super::job::Jobs;
+use super::opened::Opened;
+use super::refresh::Choices;
+use super::{STICK, named, tell, words};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::protocol::{Plan, Refusal, Stage};
+use crate::refresh;
+use crate::stick::{Access, InUse, Stick};
+use std::path::PathBuf;
+
+/// Show what a refresh would do, and why not, if not; change nothing
+///
+/// Ends with 3 where a refresh would be refused.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[arg(value_name = "STICK", help = STICK)]
+    stick: PathBuf,
+    #[command(flatten)]
+    choices: Choices,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sugar-cellar-helper plan /media/me/SOAS
+  sugar-cellar-helper plan /media/me/SOAS --compression zstd --json";
+
+pub fn run(args: &Args, console: &Console) -> Exit {
+    let name = named(&args.stick);
+    console.end(&name, look(args, &name, console))
+}
+
+fn look(args: &Args, name: &str, console: &Console) -> Result<Exit> {
+    let jobs = Jobs::quiet(console)?;
+    let work = |progress: &dyn Progress| {
+        let opened = Opened::new(&args.stick, Access::Read)?;
+        draw(&opened, &args.choices, progress)
+    };
+    let (plan, _) = jobs.run(name, &[(Stage::Check, 1)], work)?;
+    console.value(&plan);
+    console.say(&tell::plan(&plan));
+    Ok(match plan.refusals.is_empty() {
+        true => Exit::Done,
+        false => Exit::Refused,
+    })
+}
+
+/// The plan of an open stick.
+pub fn draw(opened: &Opened, choices: &Choices, progress: &dyn Progress) -> Result<Plan> {
+    let plan = refresh::plan(opened.target(), choices.options(), progress)?;
+    let mut refusals: Vec<Refusal> = plan.obstacle().map(refusal).into_iter().collect();
+    refusals.extend(in_the_way(opened.stick())?.as_ref().map(refusal));
+    Ok(Plan {
+        stick: opened.before.status.stick.clone(),
+        seconds: plan.is_needed().then_some(plan.seconds),
+        image: plan.image,
+        overlay: plan.overlay,
+        blocks: plan.blocks,
+        space: plan.space,
+        free_blocks: plan.free_blocks,
+        refusals,
+    })
+}
+
+/// Who would be in the way of a refresh now.
+fn in_the_way(stick: &Stick) -> Result<Option<Error>> {
+    Ok(match stick.in_use()? {
+        InUse::Free => None,
+        InUse::Live => {
+            let detail = "the running system was started from this stick".to_owned();
+            Some(Error::Busy { detail })
+        }
+        InUse::Held(who) => Some(Error::Busy { detail: who }),
+        InUse::Unknown(why) => Some(Error::Denied { detail: why }),
+    })
+}
+
+fn refusal(error: &Error) -> Refusal {
+    let said = words::error(error);
+    Refusal {
+        code: error.kind(),
+        message: said.what,
+        hint: said.hint,
+        detail: error.to_string(),
+    }
+}

@@ -1,0 +1,142 @@
+//! `refresh`: folds the overlay back into the image.
+
+use super::console::{Console, Exit};
+use super::job::Jobs;
+use super::meter::Share;
+use super::opened::Opened;
+use super::{STICK, ask, named, plan, tell};
+use crate::error::Result;
+use crate::progress::Progress;
+use crate::protocol::{Event, Stage};
+use crate::refresh::{self, Options};
+use crate::squash::Compression;
+use crate::stick::Access;
+use std::path::{Path, PathBuf};
+
+/// Fold a stick's overlay back into its image: nothing is lost, and the overlay is empty again
+///
+/// The new image is written beside the old one, read back from the stick,
+/// compared, and only then put in its place. Whatever happens meanwhile, the
+/// stick starts with everything on it; a refresh that was cut is completed by
+/// the next one. Ctrl-C cancels it. Several sticks are done one after the other.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[arg(value_name = "STICK", required = true, help = STICK)]
+    sticks: Vec<PathBuf>,
+    #[command(flatten)]
+    choices: Choices,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// How a refresh is to be done; a plan takes the same.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Choices {
+    /// The new image's compression
+    #[arg(long, value_enum, default_value_t = Kind::Keep, value_name = "NAME")]
+    compression: Kind,
+    /// Keep what deleted files held, instead of zeros
+    #[arg(long)]
+    keep_deleted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// The old image's
+    Keep,
+    /// Smaller, and slower to write
+    Xz,
+    /// A quarter larger, and much faster to write
+    Zstd,
+}
+
+impl Choices {
+    /// For the library.
+    pub fn options(&self) -> Options {
+        Options {
+            compression: match self.compression {
+                Kind::Keep => None,
+                Kind::Xz => Some(Compression::Xz),
+                Kind::Zstd => Some(Compression::Zstd),
+            },
+            keep_deleted: self.keep_deleted,
+            threads: super::threads(),
+        }
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sugar-cellar-helper refresh /media/me/SOAS
+  sugar-cellar-helper refresh /dev/sdb1 /dev/sdc1 --yes
+  sugar-cellar-helper refresh stick.img --compression zstd";
+
+/// What each stage usually takes of the whole.
+const SHARES: &[Share] = &[
+    (Stage::Check, 5),
+    (Stage::Build, 65),
+    (Stage::Verify, 25),
+    (Stage::Commit, 1),
+    (Stage::Drop, 4),
+];
+
+pub fn run(args: &Args, console: &Console) -> Exit {
+    if !args.yes && !ask::possible(console) {
+        return ask::impossible(console);
+    }
+    let jobs = match Jobs::begin(console) {
+        Ok(jobs) => jobs,
+        Err(error) => return console.failed("", &error),
+    };
+    let mut worst = Exit::Done;
+    for stick in &args.sticks {
+        let exit = console.end(&named(stick), one(stick, args, &jobs, console));
+        // One stick's failure stops none of the others; the first one is what is told at the end.
+        if worst == Exit::Done {
+            worst = exit;
+        }
+        if jobs.cancelled() {
+            break;
+        }
+    }
+    worst
+}
+
+fn one(path: &Path, args: &Args, jobs: &Jobs, console: &Console) -> Result<Exit> {
+    let name = named(path);
+    let opened = Opened::new(path, Access::Write)?;
+    if !args.yes {
+        let look = |progress: &dyn Progress| plan::draw(&opened, &args.choices, progress);
+        let (planned, _) = jobs.run(&name, &[(Stage::Check, 1)], look)?;
+        console.say(&tell::plan(&planned));
+        if !planned.refusals.is_empty() {
+            return Ok(Exit::Refused);
+        }
+        if !ask::refresh(jobs)? {
+            return Ok(Exit::Cancelled);
+        }
+    }
+    let work = |progress: &dyn Progress| {
+        let target = opened.target();
+        refresh::recover(target, super::threads(), &opened, progress)?;
+        let plan = refresh::plan(target, args.choices.options(), progress)?;
+        if plan.is_needed() {
+            refresh::refresh(plan.ready()?, &opened, progress)?;
+        }
+        opened.look()
+    };
+    let (after, seconds) = jobs.run(&name, SHARES, work)?;
+    let (before, after) = (opened.before.status.clone(), after.status);
+    // Unmounted, where it was us who mounted it, before anybody reads that it is done.
+    drop(opened);
+    console.say(&tell::refreshed(&before, &after, seconds));
+    console.event(&Event::Finished {
+        stick: name,
+        seconds,
+        before: Box::new(before),
+        after: Box::new(after),
+    });
+    Ok(Exit::Done)
+}

@@ -1,0 +1,115 @@
+//! Sticks of every kind: shown as far as they can be, changed only where they are understood.
+
+use super::contracts::{Does, taking};
+use super::helper::{Place, everything, run};
+use backhand::{FilesystemWriter, NodeHeader};
+use serde_json::Value;
+use std::fs::{self, File};
+use std::path::Path;
+
+fn status(place: &Place) -> Value {
+    let ran = run([
+        "status".into(),
+        place.stick().into_os_string(),
+        "--json".into(),
+    ]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    ran.json().pop().unwrap()
+}
+
+/// Whatever changes a stick, and its plan, ends so and changes nothing.
+fn untouched(place: &Place, code: i32, kind: &str) {
+    let before = everything(place.path());
+    for contract in taking().filter(|one| one.does == Does::Change || one.verb == "plan") {
+        let ran = contract.on(place.stick(), true);
+        assert_eq!(ran.code, code, "{}: {ran:?}", contract.verb);
+        assert_eq!(ran.json().pop().unwrap()["code"], kind, "{}", contract.verb);
+    }
+    assert!(everything(place.path()) == before);
+}
+
+/// An image that is the root file system itself.
+fn flatten(image: &Path) {
+    let mut writer = FilesystemWriter::default();
+    let header = NodeHeader::new(0o755, 0, 0, 0);
+    for folder in ["proc", "usr", "usr/bin"] {
+        writer.push_dir(folder, header).unwrap();
+    }
+    writer
+        .push_file(&b"#!/bin/sh\n"[..], "usr/bin/init", header)
+        .unwrap();
+    writer.write(File::create(image).unwrap()).unwrap();
+}
+
+#[test]
+fn a_flattened_stick() {
+    let place = Place::new();
+    flatten(&place.image());
+    fs::remove_file(place.overlay()).unwrap();
+    let upper = place.stick().join("LiveOS/overlay-SOAS-1234-ABCD");
+    fs::create_dir_all(upper.join("home/liveuser")).unwrap();
+    fs::create_dir(place.stick().join("LiveOS/ovlwork")).unwrap();
+    fs::write(upper.join("home/liveuser/letter.txt"), vec![b'x'; 100_000]).unwrap();
+    let status = status(&place);
+    assert_eq!(
+        (&status["image"]["kind"], &status["image"]["inner"]),
+        (&"flat".into(), &Value::Null)
+    );
+    assert_eq!(status["overlay"]["kind"], "overlayfs");
+    assert!(status["overlay"]["used_sectors"].as_u64().unwrap() >= 195);
+    let words = run(["status".into(), place.stick().into_os_string()]).out;
+    assert!(
+        words.starts_with("This stick keeps what is saved as ordinary files"),
+        "{words}"
+    );
+    untouched(&place, 3, "unsupported");
+}
+
+#[test]
+fn a_stick_without_an_overlay() {
+    let place = Place::new();
+    fs::remove_file(place.overlay()).unwrap();
+    let status = status(&place);
+    assert_eq!(
+        (&status["overlay"]["kind"], &status["overlay"]["file"]),
+        (&"none".into(), &Value::Null)
+    );
+    untouched(&place, 1, "not_found");
+}
+
+#[test]
+fn a_folder_with_two_overlays() {
+    let place = Place::new();
+    fs::copy(
+        place.overlay(),
+        place.stick().join("LiveOS/overlay-OTHER-0000-0000"),
+    )
+    .unwrap();
+    assert_eq!(status(&place)["overlay"]["kind"], "none");
+    let words = run(["status".into(), place.stick().into_os_string()]).out;
+    assert!(
+        words.starts_with("Which overlay this stick would use cannot be told"),
+        "{words}"
+    );
+    untouched(&place, 3, "refused");
+}
+
+#[test]
+fn an_overlay_of_another_stick() {
+    let place = Place::new();
+    let other = tempfile::tempdir().unwrap();
+    let options = sugar_cellar::practice::Options {
+        mebibytes: 32,
+        seed: 2,
+        ..Default::default()
+    };
+    let stick = other.path().join("stick");
+    sugar_cellar::practice::make(&stick, &options, &sugar_cellar::progress::Silent).unwrap();
+    fs::copy(stick.join("LiveOS/squashfs.img"), place.image()).unwrap();
+    let before = everything(place.path());
+    for verb in ["plan", "refresh", "tidy"] {
+        let ran = super::contracts::find(verb).on(place.stick(), true);
+        assert_eq!(ran.code, 3, "{verb}: {ran:?}");
+    }
+    assert!(everything(place.path()) == before);
+}
