@@ -7,17 +7,19 @@ use super::{STICK, named, tell};
 use crate::error::{Doing, Error, Part, Result};
 use crate::overlay::{ExceptionStore, size};
 use crate::protocol::Event;
-use crate::stick::Access;
+use crate::stick::{Access, Device, Host};
 use crate::storage::{Folder, ReadAt};
 use crate::units::Bytes;
-use std::path::PathBuf;
+use loopdev::LoopDevice;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
 
 /// Make a stick's overlay larger
 ///
 /// More can be saved on it then, and less room is left beside it: a refresh
-/// needs room for a second image. Nothing is lost, whenever it ends.
+/// needs room for a second image. Nothing is lost, whenever it ends. The stick
+/// that the computer was started from (“live”) can be enlarged while it runs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -106,6 +108,9 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     }
     opened.stick().check_again()?;
     size::grow(&store, &list, length)?;
+    if opened.stick().booted() {
+        tell_the_kernel(&opened)?;
+    }
     let before = opened.before.status.clone();
     let after = opened.look()?.status;
     drop(store);
@@ -118,6 +123,25 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
         after: Box::new(after),
     });
     Ok(Exit::Done)
+}
+
+/// Has the running system's loop device look at the overlay's length anew; its snapshot follows.
+///
+/// Where it fails, the room is there all the same from the next start on.
+fn tell_the_kernel(opened: &Opened) -> Result<()> {
+    let doing = "telling the running system of the larger overlay";
+    let entry = opened.before.layout.snapshot()?;
+    let overlay = (Device::from_raw(entry.id.0), entry.id.1);
+    for bound in Host::default().loops().doing(doing)? {
+        if bound
+            .held
+            .is_some_and(|held| (held.on, held.inode) == overlay)
+        {
+            let device = LoopDevice::open(Path::new("/dev").join(&bound.name)).doing(doing)?;
+            device.set_capacity().doing(doing)?;
+        }
+    }
+    Ok(())
 }
 
 /// What there is to grow into.

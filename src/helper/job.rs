@@ -145,10 +145,8 @@ impl<'a> Report<'a> {
                 eta_seconds: reading.eta_seconds,
             }),
             View::Bar(bar) => {
-                bar.set_length(reading.total);
-                bar.set_position(reading.done);
-                bar.set_prefix(words::stage(reading.stage));
-                bar.set_message(words::pace(&reading));
+                // One message at once: several settings would be drawn one by one.
+                bar.set_message(words::bar(&reading));
                 bar.tick();
             }
             View::Lines { last } => {
@@ -196,9 +194,9 @@ impl Progress for Report<'_> {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
-    // The template is ours and right; without it the bar would only look plainer.
-    if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {msg}") {
-        bar.set_style(style.progress_chars("#."));
+    // The template is ours and right; without it the line would only look plainer.
+    if let Ok(style) = ProgressStyle::with_template("{msg}") {
+        bar.set_style(style);
     }
     bar
 }

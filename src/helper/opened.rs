@@ -17,15 +17,22 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Opens what a person calls `stick`.
+    /// Opens what a person calls `stick`, to change what must not be in use.
     ///
-    /// To write, it must not be the one that the system runs from.
-    pub fn new(stick: &Path, access: Access) -> Result<Opened> {
-        let stick = Stick::open(stick, access)?;
-        if access == Access::Write && stick.booted() {
+    /// # Errors
+    /// `Busy` where the system runs from it, beside those of opening.
+    pub fn at_rest(stick: &Path) -> Result<Opened> {
+        let opened = Opened::new(stick, Access::Write)?;
+        if opened.stick.booted() {
             let detail = "the running system was started from this stick".to_owned();
             return Err(Error::Busy { detail });
         }
+        Ok(opened)
+    }
+
+    /// Opens what a person calls `stick`, in use by the running system or not.
+    pub fn new(stick: &Path, access: Access) -> Result<Opened> {
+        let stick = Stick::open(stick, access)?;
         let before = status::look(&stick)?;
         let overlay = before.layout.snapshot()?.name.clone();
         Ok(Opened {

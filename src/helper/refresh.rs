@@ -10,7 +10,6 @@ use crate::progress::Progress;
 use crate::protocol::{Event, Stage};
 use crate::refresh::{self, Options};
 use crate::squash::Compression;
-use crate::stick::Access;
 use std::path::{Path, PathBuf};
 
 /// Fold a stick's overlay back into its image: nothing is lost, and the overlay is empty again
@@ -106,7 +105,7 @@ pub fn run(args: &Args, console: &Console) -> Exit {
 
 fn one(path: &Path, args: &Args, jobs: &Jobs, console: &Console) -> Result<Exit> {
     let name = named(path);
-    let opened = Opened::new(path, Access::Write)?;
+    let opened = Opened::at_rest(path)?;
     if !args.yes {
         let look = |progress: &dyn Progress| plan::draw(&opened, &args.choices, progress);
         let (planned, _) = jobs.run(&name, &[(Stage::Check, 1)], look)?;

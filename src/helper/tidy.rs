@@ -9,7 +9,6 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::protocol::{Event, Stage};
 use crate::refresh::{Recovered, recover};
-use crate::stick::Access;
 use crate::tidy;
 use std::path::PathBuf;
 
@@ -38,7 +37,7 @@ pub fn run(args: &Args, console: &Console) -> Exit {
 
 fn give_back(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     let jobs = Jobs::begin(console)?;
-    let opened = Opened::new(&args.stick, Access::Write)?;
+    let opened = Opened::at_rest(&args.stick)?;
     let work = |progress: &dyn Progress| {
         // Putting a cut refresh right tidies as well.
         if recover(opened.target(), super::threads(), &opened, progress)? == Recovered::Nothing {

@@ -293,6 +293,16 @@ pub fn pace(reading: &Reading) -> String {
     parts.join(&gettext(", "))
 }
 
+/// The same as one line with a bar in it.
+pub fn bar(reading: &Reading) -> String {
+    const WIDTH: u64 = 30;
+    let total = u128::from(reading.total.max(1));
+    let full = (u128::from(reading.done) * u128::from(WIDTH) / total) as usize;
+    let full = full.min(WIDTH as usize);
+    let bar = "#".repeat(full) + &".".repeat(WIDTH as usize - full);
+    format!("{} [{bar}] {}", stage(reading.stage), pace(reading))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,6 +383,8 @@ mod tests {
             eta_seconds: Some(150),
         };
         assert_eq!(pace(&reading), "41 %, 12 MB/s, about 3 minutes left");
+        let line = "Writing the image [############..................] 41 %, 12 MB/s, about 3 minutes left";
+        assert_eq!(bar(&reading), line);
         reading = Reading {
             done: 0,
             total: 0,
