@@ -283,7 +283,7 @@ pub fn pace(reading: &Reading) -> String {
     if let Some(speed) = reading.rate.filter(|_| reading.done > 0) {
         parts.push(rate(speed));
     }
-    if let Some(seconds) = reading.eta_seconds {
+    if let Some(seconds) = reading.eta_seconds.filter(|seconds| *seconds > 0) {
         parts.push(fill(
             &gettext("about {time} left"),
             &[("time", &duration(seconds))],

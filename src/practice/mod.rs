@@ -17,7 +17,6 @@ pub use image::Compression;
 
 use crate::error::{Doing, Error, Part, Result};
 use crate::progress::Progress;
-use crate::storage::DiskFile;
 use crate::units::Bytes;
 use disk::Disk;
 use learner::Scale;
@@ -115,7 +114,7 @@ fn build(work: &Path, options: &Options, progress: &dyn Progress) -> Result<()> 
     // Named as for a stick labelled PRACTICE with a FAT volume number.
     let name = format!("overlay-PRACTICE-{}-{}", &stick_id[..4], &stick_id[9..13]);
     let overlay = create(&live.join(name))?;
-    changes.write(&changed_file, DiskFile::new(overlay), Bytes(size.0 / 4))
+    changes.write(&changed_file, overlay, Bytes(size.0 / 4))
 }
 
 fn create(path: &Path) -> Result<File> {

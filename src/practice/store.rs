@@ -3,7 +3,7 @@
 use super::sparse::next_data;
 use crate::error::{Doing, Result};
 use crate::overlay;
-use crate::storage::{DiskFile, Storage};
+use crate::storage::DiskFile;
 use crate::units::{Bytes, ChunkSize, Chunks, SECTOR};
 use std::collections::HashSet;
 use std::fs::File;
@@ -53,17 +53,17 @@ impl Changes {
     }
 
     /// Makes the empty `store` an exception store, `size` long, with these chunks as `changed`
-    /// holds them.
-    pub fn write(&self, changed: &File, store: DiskFile, size: Bytes) -> Result<()> {
+    /// holds them. What no chunk needs stays a hole: it is for practice, and shall take little room.
+    pub fn write(&self, changed: &File, store: File, size: Bytes) -> Result<()> {
         let doing = "writing the practice overlay";
-        store.set_len(size).doing(doing)?;
+        store.set_len(size.0).doing(doing)?;
         let mut trouble = Ok(());
         let chunks = self.order.iter().map_while(|&old| {
             let mut content = vec![0; CHUNK_BYTES];
             trouble = changed.read_exact_at(&mut content, old * CHUNK);
             trouble.is_ok().then_some((Chunks(old), content))
         });
-        overlay::write::format(&store, ChunkSize::LIVE, chunks)?;
+        overlay::write::format(&DiskFile::new(store), ChunkSize::LIVE, chunks)?;
         trouble.doing(doing)
     }
 }
