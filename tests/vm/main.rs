@@ -14,5 +14,6 @@ mod kernel_written;
 mod machine;
 mod moved;
 mod opened;
+mod refreshed;
 mod status;
 mod sticks;
