@@ -26,6 +26,24 @@ pub fn read(overlay: &Path, name: &str) -> (DiskFile, ExceptionStore) {
     (overlay, store)
 }
 
+/// Image and overlay as we read them together.
+pub fn merge(image: &Path, overlay: &Path, name: &str) -> Vec<u8> {
+    let mut bytes = fs::read(image).unwrap();
+    let (overlay, store) = read(overlay, name);
+    let held = ExceptionStore::read(&overlay, Some(Bytes(bytes.len() as u64)));
+    assert_eq!(held.expect(name), store, "{name}");
+    let chunk = store.chunk_size();
+    let mut buffer = vec![0; chunk.bytes().0 as usize];
+    for exception in store.iter() {
+        let from = chunk.offset(exception.new).unwrap().0;
+        overlay.read_at(&mut buffer, from).unwrap();
+        let to = chunk.offset(exception.old).unwrap().0 as usize;
+        let end = bytes.len().min(to + buffer.len());
+        bytes[to..end].copy_from_slice(&buffer[..end - to]);
+    }
+    bytes
+}
+
 #[test]
 fn figures_equal_the_kernels() {
     let Some(machine) = Machine::get() else {
@@ -77,19 +95,7 @@ fn image_and_overlay_are_what_the_kernel_merges() {
         let Some(merged) = stick.merged() else {
             continue;
         };
-        let (overlay, store) = read(&stick.overlay(), stick.name);
-        let chunk = store.chunk_size();
-        let mut bytes = fs::read(stick.image()).unwrap();
-        let held = ExceptionStore::read(&overlay, Some(Bytes(bytes.len() as u64)));
-        assert_eq!(held.expect(stick.name), store, "{}", stick.name);
-        let mut buffer = vec![0; chunk.bytes().0 as usize];
-        for exception in store.iter() {
-            let from = chunk.offset(exception.new).unwrap().0;
-            overlay.read_at(&mut buffer, from).unwrap();
-            let to = chunk.offset(exception.old).unwrap().0 as usize;
-            let end = bytes.len().min(to + buffer.len());
-            bytes[to..end].copy_from_slice(&buffer[..end - to]);
-        }
+        let bytes = merge(&stick.image(), &stick.overlay(), stick.name);
         assert!(bytes == fs::read(merged).unwrap(), "{}", stick.name);
     }
 }

@@ -1,15 +1,17 @@
 //! Overlays that the kernel wrote and we dropped and shifted chunks of: the kernel judges.
 
 use crate::harness::{self, Machine};
-use crate::kernel_written::{figures, read};
+use crate::kernel_written::{figures, merge, read};
+use crate::refreshed::{Alone, Free, OVERLAY, compare, live_os};
 use crate::sticks::{KernelStatus, Stick, Written, carry_on, copy, written};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use sugar_cellar::overlay::moves::{Keep, drop_chunks};
 use sugar_cellar::overlay::{Exception, ExceptionStore};
 use sugar_cellar::progress::Silent;
-use sugar_cellar::storage::{DiskFile, ReadAt};
-use sugar_cellar::tidy::tidy;
+use sugar_cellar::sources::Target;
+use sugar_cellar::storage::{DiskFile, DiskFolder, ReadAt};
+use sugar_cellar::tidy::{self, tidy};
 
 /// Which exceptions the image takes over, so that the overlay may drop them.
 #[derive(Debug, Clone, Copy)]
@@ -138,5 +140,61 @@ fn the_kernel_goes_on_with_what_drop_and_shift_left() {
         assert_eq!(after.opened, figures(&moved.store), "{}", moved.name);
         let store = read(&after.overlay, moved.name).1;
         assert_eq!(after.closed, figures(&store), "{}", moved.name);
+    }
+}
+
+#[test]
+fn a_tidied_stick_reads_as_before() {
+    let Some(machine) = Machine::get() else {
+        return;
+    };
+    let folder = tempfile::tempdir_in(harness::folder()).unwrap();
+    let mut sticks = Vec::new();
+    for stick in written(machine) {
+        let Some(merged) = stick.merged() else {
+            continue;
+        };
+        let live = live_os(stick, folder.path());
+        let target = Target {
+            folder: &DiskFolder::open(&live).unwrap(),
+            overlay: OVERLAY,
+        };
+        let tidied = tidy::stick(target, &Alone, &Silent).expect(stick.name);
+        let (before, after) = (tidied.before, tidied.after);
+        println!("{}: {} -> {} sectors", stick.name, before.used, after.used);
+        let overlay = live.join(OVERLAY);
+        let bytes = merge(&stick.image(), &overlay, stick.name);
+        let expected = live.with_file_name("expected");
+        fs::write(&expected, &bytes).unwrap();
+        compare(stick.name, bytes, &merged, Free::Any);
+        let listed = tidied.list.len() as u64;
+        let areas = listed / tidied.list.layout().per_area();
+        let chunks = if listed == 0 { 2 } else { 2 + listed + areas };
+        assert_eq!(
+            after.used.0,
+            chunks * after.chunk.sectors().0,
+            "{}",
+            stick.name
+        );
+        if stick.name == "deletions" {
+            assert!(after.used.0 * 3 < before.used.0, "{before:?} {after:?}");
+        }
+        sticks.push((stick, overlay, expected, tidied.list));
+    }
+    sticks.retain(|(stick, ..)| ["deletions", "chunk-1024", "power-cut"].contains(&stick.name));
+    let images: Vec<_> = sticks.iter().map(|(stick, ..)| stick.image()).collect();
+    let carried: Vec<_> = sticks
+        .iter()
+        .zip(&images)
+        .map(|((stick, overlay, expected, _), image)| Stick {
+            name: stick.name,
+            image,
+            overlay,
+            expected: Some(expected),
+        })
+        .collect();
+    let after = carry_on(machine, "after a tidy", &carried, folder.path());
+    for ((stick, .., list), after) in sticks.iter().zip(&after) {
+        assert_eq!(after.opened, figures(list), "{}", stick.name);
     }
 }

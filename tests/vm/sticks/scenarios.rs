@@ -42,7 +42,7 @@ impl Scenario {
         } = self;
         let base = self.base.name;
         let mut script = format!("begin {name} {base} {bytes}\n{steps}\n");
-        if steps.contains("$pad") {
+        if steps.contains("pad") {
             script = format!("pad={}\n{script}", self.base.pad_start(images));
         }
         script
