@@ -152,6 +152,9 @@ pub enum Error {
     /// run completes the rest.
     #[error("not finished: {0}")]
     Unfinished(Box<Error>),
+    /// The stick cannot be read as it is, for a refresh was cut here; the next one puts it right.
+    #[error("a refresh was cut: {0}")]
+    Cut(Box<Error>),
     /// A failure, and a second one while tidying up after it.
     #[error("{first}; then, while undoing: {second}")]
     Undo {
@@ -218,7 +221,7 @@ impl Error {
                 _ => ErrorKind::Io,
             },
             Error::Undo { first, .. } => first.kind(),
-            Error::Unfinished(cause) => cause.kind(),
+            Error::Unfinished(cause) | Error::Cut(cause) => cause.kind(),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::overlay::{ExceptionStore, Figures, upper};
 use crate::progress::Silent;
 use crate::protocol::{self, Home, ImageKind, OverlayState, Pending, Status};
 use crate::squash::{self, Archive, Contents};
-use crate::stick::layout::LIVE_OS;
+use crate::stick::layout::{LIVE_OS, SECOND_IMAGE};
 use crate::stick::{ImageContent, Layout, Overlay, Stick};
 use crate::storage::{DiskFile, Entry, Folder, ReadAt};
 use crate::units::{Bytes, Sectors};
@@ -30,8 +30,19 @@ pub struct Seen {
 /// no use for is told as missing (an overlay of another one, of several), not as an error.
 ///
 /// # Errors
-/// Whatever cannot be read, or contradicts its format.
+/// Whatever cannot be read, or contradicts its format. `Cut` where a cut refresh left a
+/// second image, so that the next one may put it right.
 pub fn look(stick: &Stick) -> Result<Seen> {
+    draw(stick).map_err(|error| {
+        let names = stick.folder().entries().unwrap_or_default();
+        match names.iter().any(|entry| entry.name == SECOND_IMAGE) {
+            true => Error::Cut(Box::new(error)),
+            false => error,
+        }
+    })
+}
+
+fn draw(stick: &Stick) -> Result<Seen> {
     let entry = stick.image()?;
     let file = stick
         .folder()

@@ -1,6 +1,8 @@
 //! A stick opened for a command that reads or changes its overlay.
 
 use crate::error::{Error, Result};
+use crate::progress::Silent;
+use crate::refresh;
 use crate::sources::{Guard, Target};
 use crate::status::{self, Seen};
 use crate::stick::{Access, Stick};
@@ -31,9 +33,18 @@ impl Opened {
     }
 
     /// Opens what a person calls `stick`, in use by the running system or not.
+    ///
+    /// To write: where its image cannot be read and a cut refresh left a second one, the one that
+    /// is whole is put in place.
     pub fn new(stick: &Path, access: Access) -> Result<Opened> {
         let stick = Stick::open(stick, access)?;
-        let before = status::look(&stick)?;
+        let before = match status::look(&stick) {
+            Err(Error::Cut(_)) if access == Access::Write && !stick.booted() => {
+                refresh::settle(stick.folder(), super::threads(), &Ours(&stick), &Silent)?;
+                status::look(&stick)?
+            }
+            other => other?,
+        };
         let overlay = before.layout.snapshot()?.name.clone();
         Ok(Opened {
             stick,
@@ -63,6 +74,15 @@ impl Opened {
 
 impl Guard for Opened {
     fn still_ours(&self) -> Result<()> {
-        self.stick.check_again()
+        Ours(&self.stick).still_ours()
+    }
+}
+
+/// The lock and the look at holders are the stick's own.
+struct Ours<'a>(&'a Stick);
+
+impl Guard for Ours<'_> {
+    fn still_ours(&self) -> Result<()> {
+        self.0.check_again()
     }
 }

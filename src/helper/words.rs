@@ -86,6 +86,10 @@ pub fn error(error: &Error) -> Said {
             ),
             gettext("Run the same command again: it completes what is left."),
         ),
+        Error::Cut(_) => said(
+            gettext("A refresh of this stick was interrupted, and its end is still to be done."),
+            gettext("Refresh it again: that completes what is left, and nothing is lost."),
+        ),
         Error::Undo { first, .. } => Said {
             what: self::error(first).what,
             hint: gettext(

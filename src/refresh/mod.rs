@@ -11,7 +11,7 @@ mod recover;
 mod verify;
 
 pub use plan::{Options, Plan, Ready, plan};
-pub use recover::{Recovered, recover};
+pub use recover::{Recovered, recover, settle};
 
 use crate::error::{Doing, Error, Result};
 use crate::progress::Progress;

@@ -24,13 +24,33 @@ pub enum Recovered {
 
 /// Puts right what a cut refresh left. Needs the stick's lock; does nothing where there is no
 /// second image.
+///
+/// # Errors
+/// `Damaged` where neither image is whole, or both names show one file; nothing is touched then.
 pub fn recover<F: Folder>(
     target: Target<'_, F>,
     threads: usize,
     guard: &dyn Guard,
     progress: &dyn Progress,
 ) -> Result<Recovered> {
-    let folder = target.folder;
+    let found = settle(target.folder, threads, guard, progress)?;
+    if found == Recovered::Completed {
+        crate::tidy::stick(target, guard, progress)?;
+    }
+    Ok(found)
+}
+
+/// The first half of [`recover`], which needs no overlay: afterwards the image is the one that
+/// verifies, and it is the only one. For a stick whose image cannot even be opened.
+///
+/// # Errors
+/// As [`recover`].
+pub fn settle<F: Folder>(
+    folder: &F,
+    threads: usize,
+    guard: &dyn Guard,
+    progress: &dyn Progress,
+) -> Result<Recovered> {
     let entries = folder.entries().doing("reading the folder LiveOS")?;
     let there = |name: &str| entries.iter().any(|entry| entry.name == name);
     if !there(SECOND) {
@@ -38,7 +58,7 @@ pub fn recover<F: Folder>(
     }
     guard.still_ours()?;
     if there(IMAGE) {
-        settle(folder, threads, progress)?;
+        choose(folder, threads, progress)?;
     } else {
         whole(folder, SECOND, threads, progress)??;
         folder
@@ -46,12 +66,11 @@ pub fn recover<F: Folder>(
             .and_then(|()| folder.sync())
             .doing("giving the image its name back")?;
     }
-    crate::tidy::stick(target, guard, progress)?;
     Ok(Recovered::Completed)
 }
 
 /// Both names are there: the one that verifies is the image, the other is removed.
-fn settle<F: Folder>(folder: &F, threads: usize, progress: &dyn Progress) -> Result<()> {
+fn choose<F: Folder>(folder: &F, threads: usize, progress: &dyn Progress) -> Result<()> {
     if one_chain(folder)? {
         return Err(Error::damaged(
             Part::Disk,
