@@ -1,5 +1,6 @@
 //! What a refresh would do, what it needs, and why not, if not. Changes nothing.
 
+use super::SECOND;
 use crate::error::{Doing, Error, Part, Result};
 use crate::ext4::Finding;
 use crate::progress::Progress;
@@ -135,7 +136,11 @@ pub fn plan<'f, F: Folder>(
 
 /// Whether both images fit beside one another.
 fn room<F: Folder>(folder: &F, needed: Bytes) -> Result<(PlannedSpace, Option<Error>)> {
-    let available = folder.free().doing("asking for the free space")?;
+    let free = folder.free().doing("asking for the free space")?;
+    // What a cut refresh left goes first.
+    let entries = folder.entries().doing("reading the folder LiveOS")?;
+    let second = entries.iter().find(|entry| entry.name == SECOND);
+    let available = free + second.map_or(Bytes(0), |entry| entry.bytes);
     let limit = folder
         .file_limit()
         .doing("asking for the file size limit")?;

@@ -605,7 +605,7 @@ pub struct Forecast {
     pub likely: Bytes,
     /// How many blocks change.
     pub changed: u64,
-    /// How many blocks become holes.
+    /// How many blocks become holes that were none.
     pub zeroed: u64,
 }
 
@@ -640,7 +640,7 @@ pub fn forecast(image: &Image, changes: &dyn Changes, options: &Options) -> Resu
                 most += if recodes && old > 0 { length } else { old };
                 likely += old;
             }
-            Fate::Hole => forecast.zeroed += 1,
+            Fate::Hole => forecast.zeroed += u64::from(old > 0 || tail),
             Fate::Change => {
                 forecast.changed += 1;
                 most += length;

@@ -1,7 +1,7 @@
 //! Sticks that are not as they should be: said clearly, never a panic, never a change.
 
 use super::contracts::taking;
-use super::helper::{Place, everything};
+use super::helper::{Place, everything, run};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -186,4 +186,26 @@ fn an_overlay_that_the_kernel_gave_up_is_a_state() {
     ]);
     assert_eq!(status.code, 0, "{}", status.err);
     assert_eq!(status.json()[0]["overlay"]["state"], "invalid");
+}
+
+#[test]
+fn a_cut_refresh_is_named_and_the_next_one_completes_it() {
+    let place = Place::new();
+    let stick = place.stick();
+    let second = place.image().with_file_name("squashfs.new");
+    // The image is gone but for its name, and the other one is whole.
+    fs::copy(place.image(), &second).unwrap();
+    write(&place.image(), 0, &[0; 4096]);
+    let before = everything(&stick);
+    for verb in ["status", "plan"] {
+        let ran = run([verb.as_ref(), stick.as_os_str()]);
+        assert_eq!(ran.code, 1, "{verb}: {}", ran.err);
+        assert!(ran.err.contains("interrupted"), "{verb}: {}", ran.err);
+    }
+    assert_eq!(everything(&stick), before);
+    let ran = run(["refresh".as_ref(), stick.as_os_str(), "--yes".as_ref()]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(!second.exists());
+    let ran = run(["check".as_ref(), stick.as_os_str()]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
 }
