@@ -11,8 +11,8 @@ build: ## Build the helper (target/release/sugar-cellar-helper)
 	@scripts/install-deps run
 	$(CARGO) build --release --bin sugar-cellar-helper
 
-run: build ## Show what it does, on a practice stick
-	target/release/sugar-cellar-helper --help
+run: build ## Do the main job on a practice stick
+	@scripts/run
 
 test: ## Format, lints, and all tests, those in a virtual machine included
 	@scripts/install-deps test
