@@ -1,10 +1,11 @@
 //! What the threads do: one block, read, changed, compressed.
 
+use super::changes::{Changes, Fate};
 use super::codec::{Encoder, Holds};
 use super::format::{SizeWord, damaged, flags};
 use super::read::{Block, Image, Tail};
 use super::survey::Piece;
-use super::write::{Changes, Fate};
+
 use crate::error::Result;
 
 /// Enough of a stored block to tell how it was compressed.

@@ -6,12 +6,15 @@
 //! changed accordingly, and the superblock, which makes the new image one, is
 //! written last.
 
-use super::codec::{Encoder, Method, XZ_PRESET};
-use super::format::{Compression, PADDING, SUPERBLOCK, SizeWord, Superblock, flags};
+use super::changes::{Changes, Options, Target};
+use super::codec::Encoder;
+use super::format::{PADDING, SUPERBLOCK, SizeWord, Superblock};
+use super::items::{Item, Items, spans};
 use super::pool::Pool;
-use super::read::{Block, Image};
+use super::read::Image;
 use super::recode::{Outcome, Recoder, Work};
-use super::survey::{Moved, Moves, NewInner, Piece, Survey};
+use super::renew::{Moved, Moves, NewInner};
+use super::survey::Survey;
 use super::table::How;
 use crate::error::{Doing, Result};
 use crate::progress::Progress;
@@ -25,52 +28,6 @@ use std::ops::Range;
 const CHUNK: usize = 1 << 20;
 /// Blocks in work or waiting to be written take at most this together.
 const WINDOW_BYTES: usize = 8 << 20;
-
-/// What becomes of a block of the inner file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It stays as it is.
-    Keep,
-    /// It becomes all zeros.
-    Hole,
-    /// [`Changes::patch`] changes it.
-    Change,
-}
-
-/// What changes in the inner file.
-pub trait Changes: Sync {
-    /// What becomes of block `block`. Asked once or twice for each, the same each time.
-    fn fate(&self, block: u64) -> Fate;
-
-    /// Whether [`Changes::patch`] wants the block's old bytes; all zeros are given otherwise.
-    /// Where it does, a block that comes out as it was is kept as it is stored.
-    fn needs_old(&self, block: u64) -> bool;
-
-    /// Changes a block's bytes, decompressed, all of them: the last block may be shorter.
-    /// Called from several threads.
-    fn patch(&self, block: u64, bytes: &mut [u8]) -> Result<()>;
-}
-
-/// How to write.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// How many threads compress; one at least.
-    pub threads: usize,
-    /// Compress all blocks anew by this compressor, with mksquashfs's defaults for it.
-    pub recompress: Option<Compression>,
-    /// xz's preset for blocks that are compressed anew.
-    pub xz_preset: u32,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
-            recompress: None,
-            xz_preset: XZ_PRESET,
-        }
-    }
-}
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -130,15 +87,7 @@ pub fn rewrite(
     };
     writer.out.put(&[0; SUPERBLOCK])?;
     writer.out.put(&target.options)?;
-    let items = Items {
-        image,
-        changes,
-        recodes: target.recodes,
-        spans: spans.into_iter(),
-        span: None,
-        at: image.shared.data.start,
-        queue: VecDeque::new(),
-    };
+    let items = Items::new(image, changes, spans, target.recodes);
     Pool::run(workers, |pool| writer.data(pool, items))?;
     let mut encoder = Encoder::new(&target.method, options.xz_preset)?;
     let how = How {
@@ -148,199 +97,6 @@ pub fn rewrite(
         verbatim: !target.recodes,
     };
     writer.tables(survey, target.superblock, how)
-}
-
-/// What the new image is to be.
-struct Target {
-    method: Method,
-    /// The compressor options as they are stored; empty where there are none.
-    options: Vec<u8>,
-    superblock: Superblock,
-    /// All blocks are compressed anew.
-    recodes: bool,
-}
-
-impl Target {
-    fn new(image: &Image, recompress: Option<Compression>) -> Result<Target> {
-        let shared = &image.shared;
-        let mut superblock = shared.superblock.clone();
-        superblock.mod_time = superblock.mod_time.wrapping_add(1);
-        let new = recompress.filter(|new| *new != superblock.compression);
-        let Some(compression) = new else {
-            return Ok(Target {
-                method: shared.store.method().clone(),
-                options: shared.options.clone(),
-                superblock,
-                recodes: false,
-            });
-        };
-        superblock.compression = compression;
-        // Whoever asks for a compressor wants everything compressed by it.
-        superblock.flags &= !(flags::PLAIN | flags::OPTIONS);
-        let mut options = Vec::new();
-        if let Some(bytes) = Method::default_options(compression) {
-            superblock.flags |= flags::OPTIONS;
-            let head = bytes.len() as u16 | super::format::METADATA_PLAIN;
-            options.extend(head.to_le_bytes());
-            options.extend(bytes);
-        }
-        Ok(Target {
-            method: Method::new(compression, superblock.block_size, options.get(2..))?,
-            options,
-            superblock,
-            recodes: true,
-        })
-    }
-}
-
-/// A part of the data that is not simply copied.
-#[derive(Debug)]
-enum Span {
-    /// The inner file's own blocks.
-    Inner(Range<u64>),
-    /// Some other block.
-    Piece(Piece),
-}
-
-impl Span {
-    fn old(&self) -> Range<u64> {
-        match self {
-            Span::Inner(extent) => extent.clone(),
-            Span::Piece(piece) => piece.extent.clone(),
-        }
-    }
-}
-
-/// The spans in the order of their places. All else between them is copied, or, where everything
-/// is compressed anew, belongs to nobody and is left out.
-fn spans(
-    image: &Image,
-    changes: &dyn Changes,
-    survey: &Survey,
-    recodes: bool,
-) -> Result<Vec<Span>> {
-    let pieces = survey.pieces(image)?;
-    let changed_tail = image.inner.tail.filter(|_| {
-        let last = image.blocks().saturating_sub(1);
-        changes.fate(last) != Fate::Keep
-    });
-    let wanted = |piece: &Piece| {
-        recodes || changed_tail.is_some_and(|tail| tail.fragment.start == piece.extent.start)
-    };
-    let mut spans: Vec<Span> = pieces.into_iter().filter(wanted).map(Span::Piece).collect();
-    let mut inner = image.inner.file.extent();
-    if inner.is_empty() {
-        // All holes: what begins to be stored goes behind all else.
-        inner = image.shared.data.end..image.shared.data.end;
-    }
-    let place = spans.partition_point(|span| span.old().start < inner.start);
-    spans.insert(place, Span::Inner(inner));
-    Ok(spans)
-}
-
-/// What is to be written next.
-#[derive(Debug)]
-enum Item {
-    /// Stored bytes of the old image.
-    Copy(Range<u64>),
-    /// A span begins.
-    Open,
-    /// A block that is compressed anew.
-    Work(Work),
-    /// Block `index` of the inner file becomes a hole.
-    Hole(usize),
-    /// A span ends.
-    Close(Range<u64>, bool),
-}
-
-/// Goes through the old image's data, and tells item by item.
-struct Items<'a> {
-    image: &'a Image,
-    changes: &'a dyn Changes,
-    recodes: bool,
-    spans: std::vec::IntoIter<Span>,
-    /// The inner file's span, and the next block.
-    span: Option<(Range<u64>, usize)>,
-    /// Everything before is told.
-    at: u64,
-    queue: VecDeque<Item>,
-}
-
-impl Iterator for Items<'_> {
-    type Item = Item;
-
-    fn next(&mut self) -> Option<Item> {
-        loop {
-            if let Some(item) = self.queue.pop_front() {
-                return Some(item);
-            }
-            match self.span.take() {
-                Some((extent, index)) => self.inner(extent, index),
-                None => self.open()?,
-            }
-        }
-    }
-}
-
-impl Items<'_> {
-    /// The next span, and what is before it; nothing at the end.
-    fn open(&mut self) -> Option<()> {
-        let end = self.image.shared.data.end;
-        let span = self.spans.next();
-        if span.is_none() && self.at == end {
-            return None;
-        }
-        let until = span.as_ref().map_or(end, |span| span.old().start);
-        if !self.recodes && self.at < until {
-            self.queue.push_back(Item::Copy(self.at..until));
-        }
-        self.at = until;
-        if span.is_some() {
-            self.queue.push_back(Item::Open);
-        }
-        match span {
-            Some(Span::Inner(extent)) => self.span = Some((extent, 0)),
-            Some(Span::Piece(piece)) => {
-                self.at = piece.extent.end;
-                let extent = piece.extent.clone();
-                self.queue.push_back(Item::Work(Work::Piece(piece)));
-                self.queue.push_back(Item::Close(extent, false));
-            }
-            None => {}
-        }
-        Some(())
-    }
-
-    /// The inner file's block `index`, or its end.
-    fn inner(&mut self, extent: Range<u64>, index: usize) {
-        let Some(word) = self.image.inner.file.words.get(index) else {
-            self.at = extent.end;
-            self.queue.push_back(Item::Close(extent, true));
-            return;
-        };
-        let next = self.at + u64::from(word.bytes());
-        // A hole's place is the same as the next block's, and nothing is copied for it.
-        match self.changes.fate(index as u64) {
-            Fate::Keep if word.is_hole() => {}
-            Fate::Keep if !self.recodes => self.queue.push_back(Item::Copy(self.at..next)),
-            Fate::Hole if word.is_hole() => {}
-            Fate::Hole => self.queue.push_back(Item::Hole(index)),
-            Fate::Keep => self.work(index, false),
-            Fate::Change => self.work(index, true),
-        }
-        if !extent.is_empty() {
-            self.at = next;
-        }
-        self.span = Some((extent, index + 1));
-    }
-
-    fn work(&mut self, index: usize, change: bool) {
-        let work = Work::Inner {
-            index: index as u64,
-            change,
-        };
-        self.queue.push_back(Item::Work(work));
-    }
 }
 
 /// An item whose turn comes when all before it is written.
@@ -594,71 +350,4 @@ impl<'a> Output<'a> {
         }
         self.out.write_at(superblock, 0).doing(doing)
     }
-}
-
-/// How large a new image becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Forecast {
-    /// No more than this, padding included, even if nothing can be compressed.
-    pub at_most: Bytes,
-    /// About this: what changes compresses like what is there.
-    pub likely: Bytes,
-    /// How many blocks change.
-    pub changed: u64,
-    /// How many blocks become holes that were none.
-    pub zeroed: u64,
-}
-
-/// Tells how large a new image becomes, without reading its data.
-pub fn forecast(image: &Image, changes: &dyn Changes, options: &Options) -> Result<Forecast> {
-    let shared = &image.shared;
-    let recodes = Target::new(image, options.recompress)?.recodes;
-    let survey = Survey::new(image)?;
-    let data = shared.data.end - shared.data.start;
-    let stored: u64 = image.inner.file.extent().end - image.inner.file.start;
-    let full = (0..image.blocks()).filter(|index| image.block(*index) != Block::Hole);
-    let full = full.count().max(1) as u64;
-    let usual = (stored / full).max(1);
-
-    // What each block adds to what all others take.
-    let (mut most, mut likely) = (data.saturating_sub(stored), data.saturating_sub(stored));
-    let mut forecast = Forecast {
-        at_most: Bytes(0),
-        likely: Bytes(0),
-        changed: 0,
-        zeroed: 0,
-    };
-    for index in 0..image.blocks() {
-        let length = image.length_of(index) as u64;
-        let (old, tail) = match image.block(index) {
-            Block::Hole => (0, false),
-            Block::Stored { word, .. } => (u64::from(word.bytes()), false),
-            Block::Fragment(_) => (0, true),
-        };
-        match changes.fate(index) {
-            Fate::Keep => {
-                most += if recodes && old > 0 { length } else { old };
-                likely += old;
-            }
-            Fate::Hole => forecast.zeroed += u64::from(old > 0 || tail),
-            Fate::Change => {
-                forecast.changed += 1;
-                most += length;
-                likely += if old > 0 { old } else { usual.min(length) };
-            }
-        }
-        if tail && changes.fate(index) != Fate::Keep {
-            most += u64::from(shared.superblock.block_size);
-        }
-    }
-    if recodes {
-        // Other blocks may all grow to what they are decompressed.
-        let pieces = survey.pieces(image)?;
-        most += pieces.iter().map(|piece| piece.bytes as u64).sum::<u64>();
-    }
-    let tables = survey.plain_bytes() + SUPERBLOCK as u64 + super::codec::OPTIONS_MAX as u64;
-    let old_tables = shared.superblock.bytes_used - shared.superblock.inode_table;
-    forecast.at_most = Bytes((most + tables).next_multiple_of(PADDING));
-    forecast.likely = Bytes((likely + old_tables + SUPERBLOCK as u64).next_multiple_of(PADDING));
-    Ok(forecast)
 }

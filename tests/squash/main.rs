@@ -4,6 +4,7 @@
 
 mod editing;
 mod furnished;
+mod hostile;
 mod maker;
 mod reading;
 mod writing;

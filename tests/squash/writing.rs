@@ -1,8 +1,16 @@
 //! Rewriting images of every kind.
 
-use crate::editing::{Edit, judged, open, options, rewritten};
-use crate::maker::{Maker, WAYS, contents};
-use sugar_cellar::squash::{Block, Compression, Options};
+use crate::editing::{Edit, Memory, judged, open, options, rewritten};
+use crate::maker::{Maker, WAYS, contents, run};
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use sugar_cellar::error::{Error, ErrorKind};
+use sugar_cellar::progress::{Progress, Silent};
+use sugar_cellar::protocol::Stage;
+use sugar_cellar::squash::{Block, Compression, Image, Options, rewrite};
+use sugar_cellar::storage::{ReadAt, Storage};
+use sugar_cellar::units::Bytes;
 
 /// Where the superblock keeps the time of making.
 const MOD_TIME: std::ops::Range<usize> = 8..12;
@@ -160,4 +168,149 @@ fn any_compressor_becomes_any_other() {
         ..options(1)
     };
     assert_eq!(rewritten(&old, &edit, &options).1.recoded, 0);
+}
+
+#[test]
+fn an_image_that_was_added_to() {
+    let (maker, inner) = filled();
+    let mut command = std::process::Command::new("mksquashfs");
+    maker.image("-comp gzip");
+    std::fs::write(maker.path("added"), contents(150_000, 5)).unwrap();
+    command.arg(maker.path("added")).arg(maker.path("image"));
+    run(command.args(["-no-progress", "-quiet"]));
+    let old = std::fs::read(maker.path("image")).unwrap();
+    let new = judged(
+        &maker,
+        &old,
+        &some_changes(&old, &inner),
+        Options::default(),
+    );
+    assert!(maker.unsquashed(&new, "added") == contents(150_000, 5));
+}
+
+/// Counts, and asks for an end after some steps.
+#[derive(Default)]
+struct Watch {
+    steps: Mutex<Vec<(u64, u64)>>,
+    end_after: Option<usize>,
+}
+
+impl Progress for Watch {
+    fn step(&self, stage: Stage, done: u64, total: u64) {
+        assert_eq!(stage, Stage::Build);
+        self.steps.lock().unwrap().push((done, total));
+    }
+
+    fn cancelled(&self) -> bool {
+        let steps = self.steps.lock().unwrap().len();
+        self.end_after.is_some_and(|end| steps >= end)
+    }
+}
+
+#[test]
+fn progress_only_grows_and_an_end_ends_it() {
+    let (maker, inner) = filled();
+    let old = maker.image("-comp zstd -b 16K");
+    let image = open(&old);
+    let edit = some_changes(&old, &inner);
+    let watch = Watch::default();
+    rewrite(&image, &edit, &options(2), &Memory::default(), &watch).unwrap();
+    let steps = watch.steps.into_inner().unwrap();
+    assert!(steps.is_sorted());
+    assert_eq!(steps.last(), Some(&(steps[0].1, steps[0].1)));
+    for end in [0, 1, 3] {
+        let watch = Watch {
+            end_after: Some(end),
+            ..Watch::default()
+        };
+        let ended = rewrite(&image, &edit, &options(2), &Memory::default(), &watch);
+        assert!(matches!(ended, Err(Error::Cancelled)));
+    }
+}
+
+/// A device that is full from some byte on.
+struct Full {
+    bytes: Memory,
+    from: u64,
+}
+
+impl ReadAt for Full {
+    fn size(&self) -> io::Result<Bytes> {
+        self.bytes.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.bytes.read_at(buffer, offset)
+    }
+}
+
+impl Storage for Full {
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        if offset + data.len() as u64 > self.from {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.bytes.write_at(data, offset)
+    }
+
+    fn set_len(&self, length: Bytes) -> io::Result<()> {
+        self.bytes.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.bytes.sync()
+    }
+}
+
+/// An image of which some bytes cannot be read.
+struct Scratched {
+    bytes: Vec<u8>,
+    scratch: Range<u64>,
+}
+
+impl ReadAt for Scratched {
+    fn size(&self) -> io::Result<Bytes> {
+        self.bytes.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset + buffer.len() as u64;
+        if offset < self.scratch.end && end > self.scratch.start {
+            return Err(io::ErrorKind::Other.into());
+        }
+        self.bytes.read_at(buffer, offset)
+    }
+}
+
+#[test]
+fn errors_of_the_device_come_through() {
+    let (maker, inner) = filled();
+    let old = maker.image("-comp gzip -noD");
+    let image = open(&old);
+    let edit = some_changes(&old, &inner);
+    for from in [0, 100, 1 << 20, 1_700_000] {
+        let full = Full {
+            bytes: Memory::default(),
+            from,
+        };
+        let error = rewrite(&image, &edit, &options(2), &full, &Silent).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSpace, "{from}");
+        // Without its superblock it is no image.
+        let bytes = full.bytes.0.into_inner().unwrap();
+        assert!(bytes.iter().take(96).all(|byte| *byte == 0));
+    }
+    // A block that changes, and one that is copied.
+    for index in [0, 2] {
+        let Block::Stored { at, .. } = image.block(index) else {
+            panic!("block {index} is stored");
+        };
+        let scratched = Scratched {
+            bytes: old.clone(),
+            scratch: at + 1..at + 2,
+        };
+        let image = Image::open(Arc::new(scratched)).unwrap();
+        let written = rewrite(&image, &edit, &options(2), &Memory::default(), &Silent);
+        assert_eq!(written.unwrap_err().kind(), ErrorKind::Io);
+        let read = image.reader(1).read_at(&mut vec![0; inner.len()], 0);
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::Other);
+    }
 }
