@@ -12,9 +12,10 @@ use std::fmt;
 
 /// How hard xz tries on the blocks that are compressed anew.
 ///
-/// Blocks of any preset read alike. On the blocks of a live system preset 3 takes
-/// a third of the time of mksquashfs's preset 6, for 2 to 3 % more bytes in these blocks alone:
-/// a tenth of a percent of an image with one block in twenty changed.
+/// Blocks of any preset read alike. On blocks of real systems preset 3 takes three tenths
+/// of the time of mksquashfs's preset 6, for 3 to 4 % more bytes in these blocks alone: with one
+/// block in twenty changed, 0.2 % of the image. Preset 4 takes 0.7 to 0.8 of preset 6's time, and
+/// presets below 3 save less than a tenth of what is left.
 pub const XZ_PRESET: u32 = 3;
 /// What mksquashfs takes unless told otherwise.
 const ZSTD_LEVEL: i32 = 15;

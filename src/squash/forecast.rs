@@ -65,7 +65,7 @@ pub fn forecast(image: &Image, changes: &dyn Changes, options: &Options) -> Resu
     }
     if recodes {
         // Other blocks may all grow to what they are decompressed.
-        let pieces = survey.pieces(image)?;
+        let pieces = survey.pieces(image, true, None)?;
         most += pieces.iter().map(|piece| piece.bytes as u64).sum::<u64>();
     }
     let tables = survey.plain_bytes() + SUPERBLOCK as u64 + OPTIONS_MAX as u64;

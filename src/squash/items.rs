@@ -35,15 +35,13 @@ pub fn spans(
     survey: &Survey,
     recodes: bool,
 ) -> Result<Vec<Span>> {
-    let pieces = survey.pieces(image)?;
-    let changed_tail = image.inner.tail.filter(|_| {
-        let last = image.blocks().saturating_sub(1);
-        changes.fate(last) != Fate::Keep
-    });
-    let wanted = |piece: &Piece| {
-        recodes || changed_tail.is_some_and(|tail| tail.fragment.start == piece.extent.start)
-    };
-    let mut spans: Vec<Span> = pieces.into_iter().filter(wanted).map(Span::Piece).collect();
+    let last = image.blocks().saturating_sub(1);
+    let changed = image
+        .inner
+        .tail
+        .filter(|_| changes.fate(last) != Fate::Keep);
+    let pieces = survey.pieces(image, recodes, changed.map(|tail| tail.fragment))?;
+    let mut spans: Vec<Span> = pieces.into_iter().map(Span::Piece).collect();
     let mut inner = image.inner.file.extent();
     if inner.is_empty() {
         // All holes: what begins to be stored goes behind all else.

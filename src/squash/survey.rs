@@ -205,8 +205,8 @@ impl Survey {
             .collect()
     }
 
-    /// The parts of the data that belong to others than the inner file, in order. Where two share
-    /// bytes, they are the same part.
+    /// The parts of the data that belong to others than the inner file, in order. What several
+    /// files share is there once.
     fn others(&self, shared: &Shared) -> Result<Vec<Piece>> {
         let block_size = shared.superblock.block_size as usize;
         let fragments = self.fragments(shared)?.into_iter().map(|fragment| Piece {
@@ -234,15 +234,6 @@ impl Survey {
         pieces.retain(|piece| piece.word.bytes() > 0);
         pieces.sort_by_key(|piece| (piece.extent.start, piece.extent.end));
         pieces.dedup();
-        if let Some(pair) = pieces
-            .windows(2)
-            .find(|pair| pair[0].extent.end > pair[1].extent.start)
-        {
-            return unsupported(format!(
-                "blocks at {:?} and {:?} share bytes",
-                pair[0].extent, pair[1].extent
-            ));
-        }
         Ok(pieces)
     }
 
@@ -252,25 +243,53 @@ impl Survey {
         Ok(SizeWord(bytes.u32()?))
     }
 
-    /// All parts of the data besides the inner file's own blocks, with which they share nothing.
-    pub fn pieces(&self, image: &Image) -> Result<Vec<Piece>> {
-        let pieces = self.others(&image.shared)?;
+    /// The parts of the data besides the inner file's own blocks that are written anew: all of
+    /// them, or only the fragment block `changed`. Nobody else may have a share in their bytes, or
+    /// in the inner file's.
+    pub fn pieces(
+        &self,
+        image: &Image,
+        all: bool,
+        changed: Option<Fragment>,
+    ) -> Result<Vec<Piece>> {
+        let mut pieces = self.others(&image.shared)?;
         let inner = &self.inner.extent;
-        let shares = |piece: &&Piece| {
-            !inner.is_empty() && piece.extent.start < inner.end && piece.extent.end > inner.start
-        };
-        match pieces.iter().find(shares) {
-            Some(piece) if piece.fragment => damaged(format!(
-                "a fragment block at {:?}, within the inner file",
-                piece.extent
-            )),
-            Some(piece) => unsupported(format!(
-                "another file shares the inner file's data at {:?}",
-                piece.extent
+        match pieces.iter().find(|piece| meet(&piece.extent, inner)) {
+            Some(piece) if piece.fragment => {
+                return damaged(format!(
+                    "a fragment block at {:?}, within the inner file",
+                    piece.extent
+                ));
+            }
+            Some(piece) => {
+                return unsupported(format!(
+                    "another file shares the inner file's data at {:?}",
+                    piece.extent
+                ));
+            }
+            None => {}
+        }
+        if !all {
+            pieces.retain(|piece| {
+                changed.is_some_and(|changed| meet(&piece.extent, &changed.extent()))
+            });
+        }
+        // In order, so that if any two meet, two neighbours do.
+        match pieces
+            .windows(2)
+            .find(|pair| meet(&pair[0].extent, &pair[1].extent))
+        {
+            Some(pair) => unsupported(format!(
+                "blocks at {:?} and {:?} share bytes",
+                pair[0].extent, pair[1].extent
             )),
             None => Ok(pieces),
         }
     }
+}
+
+fn meet(one: &Range<u64>, other: &Range<u64>) -> bool {
+    one.start < other.end && other.start < one.end
 }
 
 impl Survey {

@@ -48,10 +48,16 @@ pub struct Written {
 ///
 /// All else stays: compressor and options, block size, names, owners, times, extended
 /// attributes, other files. Only the time of making is one second later, so that no two
-/// images have the same superblock. The same input gives the same bytes, with any number of threads.
+/// images have the same superblock. The same input gives the same bytes, with any number of
+/// threads.
 ///
-/// Nothing is synced, and `out` is not read. Memory is bounded by the block size and the number of threads, and by
-/// the length of the tables.
+/// Nothing is synced, and `out` is not read. Memory is bounded by the block size and the number of
+/// threads, and by the length of the tables.
+///
+/// # Errors
+/// `Unsupported`, before anything is written, where another file shares the inner file's data; at
+/// the end, where a file behind it whose inode has 32 bits for its place moves beyond 4 GiB. `Damaged` where
+/// a block that changes does not decode, or a table contradicts itself.
 pub fn rewrite(
     image: &Image,
     changes: &dyn Changes,
@@ -240,7 +246,11 @@ impl Writer<'_> {
             .enumerate()
             .filter(|(_, word)| word.is_hole());
         let inner = NewInner {
-            start: self.inner_start,
+            // Where nothing is stored, the place says nothing, and stays.
+            start: match self.words.iter().all(|word| word.is_hole()) {
+                true => file.start,
+                false => self.inner_start,
+            },
             words: &self.words,
             holes: holes
                 .map(|(index, _)| file.block_bytes(index, block_size) as u64)

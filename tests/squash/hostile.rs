@@ -221,7 +221,7 @@ fn tear_at_random() {
     let strategy = (0..images.len(), proptest::collection::vec(tear, 1..6));
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(600)
+        ..ProptestConfig::with_cases(2500)
     });
     let torn = runner.run(&strategy, |(which, tears)| {
         let mut bad = images[which].clone();
