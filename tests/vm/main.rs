@@ -9,6 +9,7 @@
 // A panic is how a test's helpers fail.
 #![allow(clippy::unwrap_used)]
 
+mod commands;
 mod harness;
 mod kernel_written;
 mod machine;

@@ -11,3 +11,12 @@ live_root() {
     dmsetup create --readonly live-base --table "0 $sectors linear $base 0"
     dmsetup create live-rw --table "0 $sectors snapshot $base $store PO 8"
 }
+
+# live_end: shuts it down in order.
+live_end() {
+    dmsetup remove live-rw
+    dmsetup remove live-base
+    losetup -d "$store" "$base"
+    umount /run/initramfs/squashfs
+    umount /run/initramfs/live
+}

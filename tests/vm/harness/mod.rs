@@ -166,12 +166,6 @@ impl Guest<'_> {
         self
     }
 
-    /// Adds a file to the guest's root.
-    pub fn file(mut self, path: &str, bytes: &[u8]) -> Self {
-        self.files.file(path, 0o755, bytes);
-        self
-    }
-
     /// Adds a program of the host's, without what only a debugger reads, and its libraries.
     pub fn program(mut self, path: &str, program: &Path) -> Self {
         let (program, libraries) = initramfs::program(program);

@@ -2,6 +2,7 @@
 
 use crate::harness::run;
 use std::fs::{self, File};
+use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -91,6 +92,58 @@ impl Disk {
             Format::Fat32 | Format::Partition => "1234-ABCD",
         };
         format!("overlay-STICK-{uuid}")
+    }
+
+    /// A copy of a file in LiveOS, beside the disk.
+    pub fn extract(&self, name: &str) -> PathBuf {
+        let folder = self.path.with_extension("extracted");
+        fs::create_dir_all(&folder).unwrap();
+        let to = folder.join(name);
+        match self.format {
+            Format::Ext4 => run(Command::new("debugfs")
+                .arg("-R")
+                .arg(format!("dump /LiveOS/{name} {}", to.display()))
+                .arg(&self.path)),
+            Format::Fat32 | Format::Partition => run(Command::new("mcopy")
+                .args(["-n", "-i", &self.mtools()])
+                .arg(format!("::/LiveOS/{name}"))
+                .arg(&to)),
+        };
+        to
+    }
+
+    /// The names in LiveOS, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = if self.format == Format::Ext4 {
+            let listed = run(Command::new("debugfs")
+                .args(["-R", "ls -p /LiveOS"])
+                .arg(&self.path));
+            // /inode/mode/user/group/name/size/; inode 0 is a name that is gone
+            let entries = listed.lines().filter(|line| !line.starts_with("/0/"));
+            let names = entries.filter_map(|line| line.split('/').nth(5));
+            names.map(str::to_owned).collect()
+        } else {
+            let listed = run(Command::new("mdir").args(["-b", "-i", &self.mtools(), "::/LiveOS"]));
+            let names = listed.lines().filter_map(|line| line.rsplit('/').next());
+            names.map(str::to_owned).collect()
+        };
+        names.retain(|name| !matches!(&**name, "" | "." | ".."));
+        names.sort();
+        names
+    }
+
+    /// Its file system's own checker finds nothing.
+    pub fn check(&self) {
+        let mut part = tempfile::NamedTempFile::new_in(self.path.parent().unwrap()).unwrap();
+        let mut disk = File::open(&self.path).unwrap();
+        disk.seek(SeekFrom::Start(self.offset())).unwrap();
+        std::io::copy(&mut disk, &mut part).unwrap();
+        match self.format {
+            Format::Ext4 => run(Command::new("e2fsck").arg("-fn").arg(part.path())),
+            Format::Fat32 | Format::Partition => {
+                run(Command::new("fsck.vfat").arg("-n").arg(part.path()))
+            }
+        };
     }
 
     fn offset(&self) -> u64 {

@@ -40,8 +40,6 @@ pub struct Written {
     pub name: &'static str,
     /// Its image.
     pub base: Base,
-    /// Whether the ext4 in it was mounted when the power was cut.
-    pub cut: bool,
     /// What the kernel said last while it was open to write; none after a power cut.
     pub live: Option<KernelStatus>,
     /// What the kernel says when it is opened again.
@@ -92,7 +90,6 @@ pub fn written(machine: &Machine) -> &'static [Written] {
             .map(|scenario| Written {
                 name: scenario.name,
                 base: scenario.base,
-                cut: scenario.cut,
                 live: status(scenario.name, "live"),
                 status: status(scenario.name, "status").expect(scenario.name),
                 folder: folder.clone(),
