@@ -1,7 +1,7 @@
 //! An authentication agent of the window's own, for sessions that have none (Sugar's shell).
 //!
-//! It is registered with polkit for this process alone and as a fallback: where the session has
-//! an agent, polkit goes on asking that one. The password goes straight to polkit's own
+//! It is registered with polkit for this process alone and, within a session, as a fallback: where
+//! the session has an agent, polkit goes on asking that one. The password goes straight to polkit's own
 //! `polkit-agent-helper-1`, which talks to PAM; the window never checks it.
 //!
 //! polkit's interface org.freedesktop.PolicyKit1.AuthenticationAgent, and the helper's lines
@@ -75,7 +75,7 @@ async fn register() -> Result<(), glib::Error> {
         })
         .build()?;
     let locale = std::env::var("LANG").unwrap_or_else(|_| "C".into());
-    let options: HashMap<&str, Variant> = HashMap::from([("fallback", true.to_variant())]);
+    let options: HashMap<&str, Variant> = HashMap::from([("fallback", in_session().to_variant())]);
     let parameters = Variant::tuple_from_iter([
         subject(),
         locale.to_variant(),
@@ -94,6 +94,20 @@ async fn register() -> Result<(), glib::Error> {
     )
     .await?;
     Ok(())
+}
+
+/// Whether polkit finds a session of logind for this process, and so perhaps another agent.
+///
+/// Without one no other agent can be registered, and polkit does not ask a fallback
+/// (polkitbackendinteractiveauthority.c, `get_authentication_agent_for_subject`). It looks as
+/// sd_pid_get_session(3) and sd_uid_get_display(3) do.
+fn in_session() -> bool {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let uid = rustix::process::getuid().as_raw();
+    read("/proc/self/cgroup").contains("/session-")
+        || read(&format!("/run/systemd/users/{uid}"))
+            .lines()
+            .any(|line| line.strip_prefix("DISPLAY=").is_some_and(|display| !display.is_empty()))
 }
 
 fn called(method: &str, parameters: &Variant, invocation: gio::DBusMethodInvocation) {

@@ -279,6 +279,7 @@ impl Ring {
     fn pieces(&self, context: &cairo::Context, shown: f64) -> Result<(), cairo::Error> {
         const PIECES: f64 = 40.0;
         context.set_line_cap(cairo::LineCap::Butt);
+        context.set_line_width(self.thick);
         let step = self.radius * TAU / PIECES;
         context.set_dash(&[step * 0.72, step * 0.28], 0.0);
         context.arc(self.x, self.y, self.radius, TOP, TOP + TAU * shown);

@@ -331,13 +331,22 @@ impl Window {
                 return;
             };
             if there.unwrap_or(false) {
-                let stick = Known::opened(&practice_folder(), Kind::Practice);
-                let known = &mut window.imp().sticks.borrow_mut().known;
-                if !known.iter().any(|known| known.key == stick.key) {
-                    known.push(stick);
-                }
+                window.add(Known::opened(&practice_folder(), Kind::Practice));
             }
         });
+    }
+
+    /// Knows one more stick.
+    fn add(&self, stick: Known) {
+        let before = self.selected();
+        {
+            let known = &mut self.imp().sticks.borrow_mut().known;
+            if known.iter().any(|known| known.key == stick.key) {
+                return;
+            }
+            known.push(stick);
+        }
+        self.settle(before);
     }
 }
 
