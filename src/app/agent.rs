@@ -14,7 +14,7 @@ use crate::dialogs;
 use adw::prelude::*;
 use gtk::gio;
 use gtk::glib::{self, Variant};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -48,6 +48,8 @@ const FAILED: &str = "org.freedesktop.PolicyKit1.Error.Failed";
 
 thread_local! {
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
+    /// polkit forgets an agent whose connection is closed, and GIO closes one that nobody holds.
+    static BUS: RefCell<Option<gio::DBusConnection>> = const { RefCell::new(None) };
 }
 
 /// Registers the agent, once; where that does not work, pkexec says no by itself.
@@ -93,6 +95,7 @@ async fn register() -> Result<(), glib::Error> {
         5_000,
     )
     .await?;
+    BUS.replace(Some(bus));
     Ok(())
 }
 
@@ -107,7 +110,10 @@ fn in_session() -> bool {
     read("/proc/self/cgroup").contains("/session-")
         || read(&format!("/run/systemd/users/{uid}"))
             .lines()
-            .any(|line| line.strip_prefix("DISPLAY=").is_some_and(|display| !display.is_empty()))
+            .any(|line| {
+                line.strip_prefix("DISPLAY=")
+                    .is_some_and(|display| !display.is_empty())
+            })
 }
 
 fn called(method: &str, parameters: &Variant, invocation: gio::DBusMethodInvocation) {

@@ -124,12 +124,14 @@ pub async fn password(
         message.to_owned()
     };
     let dialog = adw::MessageDialog::new(over, Some(&gettext("A Password Is Needed")), Some(&body));
-    let entry = gtk::PasswordEntry::builder()
-        .show_peek_icon(true)
+    // GTK 4.8's own GtkPasswordEntry is called back about the caps lock after it is gone.
+    let entry = gtk::Entry::builder()
+        .visibility(false)
+        .input_purpose(gtk::InputPurpose::Password)
+        .placeholder_text(prompt)
         .activates_default(true)
         .build();
     entry.update_property(&[gtk::accessible::Property::Label(prompt)]);
-    entry.set_property("placeholder-text", prompt);
     dialog.set_extra_child(Some(&entry));
     dialog.add_responses(&[
         ("cancel", &gettext("_Cancel")),

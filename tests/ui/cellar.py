@@ -141,6 +141,9 @@ class Window:
         try:
             return wait(lambda: next((t for t in self.texts() if text in t), None), text, patience)
         except AssertionError:
+            ended = self.process.poll()
+            if ended is not None:
+                raise AssertionError(f"never showed {text!r}; it ended with {ended}: {self.said()}") from None
             raise AssertionError(f"never showed {text!r}; it shows {self.texts()}") from None
 
     def hides(self, text):
@@ -202,9 +205,12 @@ class Window:
 
     def complaints(self):
         """Warnings that GTK and its like wrote."""
+        return [m.group(0) for m in LEVELS.finditer(self.said()) if not HARMLESS.search(m.group(0))]
+
+    def said(self):
+        """All that it wrote."""
         self.log.seek(0)
-        text = self.log.read().decode(errors="replace")
-        return [m.group(0) for m in LEVELS.finditer(text) if not HARMLESS.search(m.group(0))]
+        return self.log.read().decode(errors="replace")
 
     def helpers(self):
         """The process ids of its helpers."""

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import store
 from cellar import WindowTest, key, wait
@@ -56,7 +57,11 @@ class Refresh(WindowTest):
     def hold(self, window):
         def refreshing():
             for pid in window.helpers():
-                if b"refresh" in open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0"):
+                try:
+                    said = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                except FileNotFoundError:
+                    continue
+                if b"refresh" in said:
                     return pid
             return None
 

@@ -72,9 +72,11 @@ fn write(row: &gtk::ListBoxRow, stick: &Known, refreshed: Option<&str>) {
         .as_ref()
         .map(|status| words::percent(status.overlay.percent))
         .unwrap_or_default();
-    row.update_property(&[gtk::accessible::Property::Label(&format!(
-        "{said} {full}, {more}"
-    ))]);
+    let told: Vec<&str> = [said.as_str(), &full, &more]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect();
+    row.update_property(&[gtk::accessible::Property::Label(&told.join(", "))]);
     name.set_label(&said);
     about.set_label(&more);
     about.set_visible(!more.is_empty());
