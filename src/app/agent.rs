@@ -224,7 +224,7 @@ async fn attempt_once(
             .strip_prefix("PAM_PROMPT_ECHO_OFF ")
             .or(line.strip_prefix("PAM_PROMPT_ECHO_ON "))
         {
-            let over = gtk::Application::default().active_window();
+            let over = front();
             match dialogs::password(
                 over.as_ref(),
                 message,
@@ -245,6 +245,14 @@ async fn attempt_once(
             return Ok(Outcome::Failed);
         }
     }
+}
+
+/// The window that the question is put over.
+fn front() -> Option<gtk::Window> {
+    let application = gtk::gio::Application::default().and_downcast::<gtk::Application>()?;
+    application
+        .active_window()
+        .or_else(|| application.windows().into_iter().next())
 }
 
 async fn write_line(pipe: &gio::OutputStream, line: &str) -> Result<(), glib::Error> {

@@ -1,0 +1,147 @@
+"""Pictures of every page, in every dress: `make screenshots` runs it."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import store
+from cellar import WindowTest, key, wait
+
+FOLDER = Path(os.environ.get("CELLAR_PICTURES", "target/screenshots"))
+# Name: width, height, environment, GTK's font, language.
+DRESSES = {
+    "light": (820, 860, {}, "Cantarell 11", None),
+    "dark": (820, 860, {"ADW_DEBUG_COLOR_SCHEME": "prefer-dark"}, "Cantarell 11", None),
+    "contrast": (820, 860, {"ADW_DEBUG_HIGH_CONTRAST": "1"}, "Cantarell 11", None),
+    "narrow": (360, 720, {}, "Cantarell 11", None),
+    "wide": (1280, 900, {}, "Cantarell 11", None),
+    "large": (700, 960, {}, "Cantarell 20", None),
+    "rtl": (820, 860, {}, "Cantarell 11", "he_IL"),
+    "spanish": (820, 860, {}, "Cantarell 11", "es_ES"),
+    "french": (360, 800, {}, "Cantarell 11", "fr_FR"),
+}
+
+
+def dress(home, name):
+    """What to start the window with, so that it is dressed so."""
+    width, height, env, font, language = DRESSES[name]
+    config = home / "config/gtk-4.0"
+    config.mkdir(parents=True)
+    (config / "settings.ini").write_text(f"[Settings]\ngtk-font-name={font}\n")
+    env = dict(env)
+    if language:
+        made = home / "locales" / f"{language}.UTF-8"
+        made.parent.mkdir()
+        subprocess.run(["localedef", "-i", language, "-f", "UTF-8", made], check=True, stderr=subprocess.DEVNULL)
+        env |= {"LOCPATH": str(made.parent), "LC_ALL": f"{language}.UTF-8"}
+        short = language[:2]
+        po = Path(__file__).parents[2] / f"po/{short}.po"
+        if po.exists():
+            messages = home / f"texts/{short}/LC_MESSAGES"
+            messages.mkdir(parents=True)
+            subprocess.run(["msgfmt", "-o", messages / "sugar-cellar.mo", po], check=True)
+            env["TEXTDOMAINDIR"] = str(home / "texts")
+    return width, height, env
+
+
+class Pictures(WindowTest):
+    """One test a dress, so that one that fails leaves the others."""
+
+    def dressed(self, *arguments):
+        home = self.folder()
+        width, height, env = dress(home, self.name)
+        window = self.window(*arguments, env=env, user_home=home)
+        window.size = (width, height)
+        return window
+
+    def take(self, window, page, settle=1.2):
+        """A picture of the window as it is now, and of what lies over it."""
+        window.front()
+        found = subprocess.run(["xdotool", "search", "--onlyvisible", "--pid", str(window.process.pid)],
+                               capture_output=True, text=True).stdout.split()
+        main = found[0]
+        subprocess.run(["xdotool", "windowsize", main, *map(str, window.size), "windowmove", main, "0", "0"])
+        time.sleep(settle)
+        target = FOLDER / self.name
+        target.mkdir(parents=True, exist_ok=True)
+        crop = f"{window.size[0]}x{window.size[1]}+0+0"
+        subprocess.run(["import", "-window", "root", "-crop", crop, "+repage", target / f"{page}.png"], check=True)
+
+    def pages(self):
+        window = self.dressed()
+        wait(lambda: any("button" in n.get_role_name() for n in window.nodes()), "a page")
+        self.take(window, "none")
+        key("ctrl+question")
+        self.take(window, "shortcuts")
+        window.stop()
+
+        stick = self.practice("Ana")
+        window = self.dressed(stick)
+        wait(window.gauge, "a gauge")
+        self.take(window, "stick")
+        key("F10")
+        self.take(window, "menu")
+        key("Escape")
+        store.fill(stick, 75)
+        wait(lambda: window.gauge() >= 75, "three quarters")
+        self.take(window, "filling", 2)
+        store.fill(stick, 93)
+        wait(lambda: window.gauge() >= 93, "nine tenths")
+        self.take(window, "nearly-full", 2)
+        key("ctrl+r")
+        time.sleep(4)
+        self.take(window, "question")
+        key("Return")
+        self.take_running(window)
+        wait(lambda: not self.refreshing(window), "the end", 180)
+        self.take(window, "done", 2)
+        window.stop()
+
+        one, two = self.practice("Ana"), self.practice("Bo")
+        store.fill(two, 80)
+        window = self.dressed(one, two)
+        wait(window.gauge, "a gauge")
+        self.take(window, "several", 2)
+        window.stop()
+
+        window = self.dressed(self.folder())
+        time.sleep(3)
+        self.take(window, "trouble")
+        window.stop()
+
+    def refreshing(self, window):
+        for pid in window.helpers():
+            try:
+                if b"refresh" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    return pid
+            except FileNotFoundError:
+                pass
+        return None
+
+    def take_running(self, window):
+        pid = wait(lambda: self.refreshing(window), "a refresh")
+        time.sleep(1.5)
+        try:
+            os.kill(pid, signal.SIGSTOP)
+        except ProcessLookupError:
+            return
+        self.take(window, "running")
+        window.front()
+        key("ctrl+w")
+        self.take(window, "closing")
+        key("Escape")
+        os.kill(pid, signal.SIGCONT)
+
+
+def add(name):
+    def test(self):
+        self.name = name
+        self.pages()
+
+    setattr(Pictures, f"test_{name}", test)
+
+
+for each in DRESSES:
+    add(each)
