@@ -189,16 +189,15 @@ impl Fragment {
     /// Reads and checks an entry; `data` is where blocks may lie. Some makers write an empty block
     /// where there are no ends of files: it may be there, and whoever uses it finds nothing in it.
     pub fn parse(mut entry: &[u8], data: &Range<u64>, block_size: u32) -> Result<Fragment> {
-        let (start, word) = (entry.u64()?, SizeWord(entry.u32()?));
-        let fragment = match word.bytes() {
-            0 => Fragment { start, word },
-            _ => Fragment {
-                start,
-                word: word.check(block_size)?,
-            },
+        let fragment = Fragment {
+            start: entry.u64()?,
+            word: SizeWord(entry.u32()?),
         };
+        if fragment.word.bytes() > 0 {
+            fragment.word.check(block_size)?;
+        }
         let extent = fragment.extent();
-        if fragment.word.is_hole() || extent.start < data.start || extent.end > data.end {
+        if extent.start < data.start || extent.end > data.end {
             return damaged(format!("a fragment block at {extent:?}, outside {data:?}"));
         }
         Ok(fragment)

@@ -188,6 +188,36 @@ fn an_image_that_was_added_to() {
     assert!(maker.unsquashed(&new, "added") == contents(150_000, 5));
 }
 
+/// backhand lays out an image otherwise than mksquashfs, with an empty fragment block.
+#[test]
+fn an_image_of_another_maker() {
+    use backhand::{FilesystemWriter, NodeHeader};
+    for length in [262_144, 300_000] {
+        let inner = contents(length, 6);
+        let mut writer = FilesystemWriter::default();
+        writer.push_dir("LiveOS", NodeHeader::default()).unwrap();
+        for (name, bytes) in [
+            ("LiveOS/rootfs.img", inner.clone()),
+            ("after", contents(150_000, 7)),
+        ] {
+            let header = NodeHeader::default();
+            writer
+                .push_file(io::Cursor::new(bytes), name, header)
+                .unwrap();
+        }
+        let mut old = io::Cursor::new(Vec::new());
+        writer.write(&mut old).unwrap();
+        let old = old.into_inner();
+        let edit = Edit::new(&open(&old), &inner)
+            .put(1000, b"changed")
+            .put(length - 100, b"and at the end")
+            .zero(1);
+        let maker = Maker::new();
+        let new = judged(&maker, &old, &edit, Options::default());
+        assert!(maker.unsquashed(&new, "after") == contents(150_000, 7));
+    }
+}
+
 /// Counts, and asks for an end after some steps.
 #[derive(Default)]
 struct Watch {
