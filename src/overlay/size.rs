@@ -8,7 +8,7 @@ use super::exceptions::ExceptionStore;
 use super::format::Layout;
 use crate::error::{Doing, Error, Part, Result};
 use crate::storage::Storage;
-use crate::units::{Bytes, Chunks};
+use crate::units::{Bytes, ChunkSize, Chunks};
 
 /// Makes the store `length` bytes long, or a little less; never shorter than it is.
 ///
@@ -71,7 +71,10 @@ pub fn shortened(list: &ExceptionStore, reserve: Bytes) -> Result<Bytes> {
     let used = layout
         .next_free(list.highest())
         .max(area.unwrap_or(Chunks(0)) + Chunks(1));
+    // The kernel reads the header in a chunk of the table's size, whatever the header then says.
+    let least = Bytes(2 * ChunkSize::LIVE.bytes().0);
     let chunks = used + layout.chunk().chunks_for(reserve);
+    let chunks = chunks.max(layout.chunk().chunks_for(least));
     if is_trap(layout, chunks) {
         bytes(layout, chunks + Chunks(1))
     } else {
@@ -107,6 +110,24 @@ fn unchanged(store: &dyn Storage, list: &ExceptionStore) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// In chunks of less than the usual size, too.
+    #[test]
+    fn a_shortened_store_can_be_read_again() {
+        for sectors in [1, 2, 4, 8, 16] {
+            let chunk = ChunkSize::from_sectors(sectors).unwrap();
+            let mut store = vec![0; 1 << 20];
+            store[..512].copy_from_slice(&super::super::format::RawHeader::sector(chunk));
+            let list = ExceptionStore::read(&store, None).unwrap();
+            let length = shortened(&list, Bytes(0)).unwrap();
+            assert!(length < Bytes(1 << 18), "{length}");
+            store.truncate(length.0 as usize);
+            ExceptionStore::read(&store, None).unwrap();
+            // Reset, too.
+            store[..4].fill(0);
+            ExceptionStore::read(&store, None).unwrap();
+        }
+    }
 
     #[test]
     fn a_store_of_256_mib_is_a_trap() {

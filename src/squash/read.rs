@@ -460,7 +460,9 @@ impl Image {
                 at: self.inner.block_at(at),
                 word: *word,
             },
-            (None, Some(tail)) if index + 1 == self.blocks() => Block::Fragment(tail),
+            (None, Some(tail)) if index.checked_add(1) == Some(self.blocks()) => {
+                Block::Fragment(tail)
+            }
             _ => Block::Hole,
         }
     }

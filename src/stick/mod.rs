@@ -17,8 +17,8 @@ mod mount;
 mod mounts;
 mod open;
 mod reach;
-mod superblock;
-mod table;
+pub mod superblock;
+pub mod table;
 
 pub use host::{Device, Host};
 pub use in_use::InUse;

@@ -57,6 +57,12 @@ impl<'a> Part<'a> {
     }
 }
 
+impl std::fmt::Debug for Part<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.partition.fmt(f)
+    }
+}
+
 impl ReadAt for Part<'_> {
     fn size(&self) -> io::Result<Bytes> {
         Ok(self.partition.length)

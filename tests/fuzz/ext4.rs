@@ -1,0 +1,111 @@
+//! ext4: identity, shape, free blocks, and the walk over all inodes.
+
+use crate::ensure;
+use crate::overlay::random_of;
+use crate::verdict::{Ended, Verdict, roughly};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use sugar_cellar::ext4::{
+    FileSystem, FreeBlocks, Superblock, Trust, claimed_free, consistency, free_blocks,
+};
+use sugar_cellar::progress::Silent;
+use sugar_cellar::storage::fault::Random;
+
+pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
+    let view = &**bytes;
+    let mut random = random_of(bytes);
+    let superblock = Superblock::read(view)?;
+    let identity = (
+        superblock.uuid().to_string(),
+        superblock.label(),
+        superblock.created(),
+    );
+    ensure!(
+        identity.0.len() == 36 && identity.1.len() <= 48,
+        "{identity:?}"
+    );
+    ensure!(
+        !format!("{superblock:?} {:?}", superblock.state()).is_empty(),
+        "no state"
+    );
+    let trust = free_blocks(view, &Silent);
+    let fs = match FileSystem::open(view) {
+        Ok(fs) => fs,
+        Err(error) => {
+            ensure!(
+                !matches!(trust, Ok(Trust::Free(_))),
+                "trusted, and not even opened: {error}"
+            );
+            return Err(error.into());
+        }
+    };
+    let geometry = fs.geometry();
+    ensure!(geometry.bytes() <= view.len() as u64, "{geometry:?}");
+    for _ in 0..8 {
+        let number = match random.below(4) {
+            0 => random.next_number() as u32,
+            _ => random.below(70) as u32,
+        };
+        let Ok(inode) = fs.inode(number).map_err(Ended::from) else {
+            continue;
+        };
+        let mut blocks = 0;
+        for run in fs.runs(&inode) {
+            let Ok(run) = run else { break };
+            let inside = run.blocks().end <= geometry.blocks && run.count > 0;
+            ensure!(inside, "inode {number}: {run:?}");
+            blocks += run.count;
+            ensure!(
+                blocks <= 2 * geometry.blocks,
+                "inode {number}: {blocks} blocks"
+            );
+        }
+    }
+    let findings = consistency(view, &Silent)?;
+    let damage = findings.iter().any(|finding| finding.is_damage());
+    if let Some(claimed) = claimed_free(view, &Silent)? {
+        bounded(&claimed, view.len() as u64, &mut random)?;
+    }
+    match trust? {
+        Trust::Free(free) => {
+            ensure!(!damage, "trusted, with {findings:?}");
+            bounded(&free, view.len() as u64, &mut random)?;
+        }
+        Trust::No(why) => ensure!(!why.to_string().is_empty(), "no reason"),
+    }
+    let kinds: BTreeSet<String> = findings
+        .iter()
+        .map(|one| roughly(&one.to_string()))
+        .collect();
+    Ok(kinds.into_iter().take(3).collect::<Vec<_>>().join("; "))
+}
+
+/// Free runs rise, lie inside, and answer for themselves.
+fn bounded(free: &FreeBlocks, length: u64, random: &mut Random) -> Result<(), Ended> {
+    let mut end = 0;
+    let mut all = 0;
+    for run in free.runs() {
+        ensure!(
+            run.start >= end && run.start < run.end,
+            "{run:?} after {end}"
+        );
+        all += run.end - run.start;
+        end = run.end;
+        ensure!(
+            free.is_free_range(run.clone()),
+            "{run:?} is free and is not"
+        );
+    }
+    ensure!(end <= length, "free up to {end} of {length}");
+    ensure!(
+        all == free.bytes(),
+        "{all} are free, said to be {}",
+        free.bytes()
+    );
+    for _ in 0..4 {
+        let start = random.below(length * 2);
+        let range = start..start.saturating_add(random.next_number() >> random.below(64));
+        let _: bool = free.is_free_range(range);
+    }
+    Ok(())
+}

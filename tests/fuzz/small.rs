@@ -1,0 +1,88 @@
+//! The small parsers: partition tables and first blocks; texts and JSON.
+
+use crate::ensure;
+use crate::verdict::{Ended, Verdict};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use sugar_cellar::overlay::live;
+use sugar_cellar::protocol::{Event, Listing, Plan, Status};
+use sugar_cellar::stick::{boot, superblock, table};
+use sugar_cellar::storage::ReadAt;
+
+pub fn disk(bytes: &Arc<Vec<u8>>) -> Verdict {
+    let disk = &**bytes;
+    let mut ends = Vec::new();
+    let parts = table::partitions(disk)?;
+    ensure!(parts.len() <= 1024, "{} partitions", parts.len());
+    ends.push(format!("{} partitions", parts.len().min(9)));
+    for part in parts {
+        let end = part.offset.checked_add(part.length);
+        let inside = end.is_some_and(|end| end.0 <= disk.len() as u64);
+        ensure!(inside && part.length.0 > 0, "{part:?}");
+        let part = table::Part::new(disk, part);
+        part.read_at(&mut [0; 1], part.size()?.0 - 1)?;
+        superblock::identify(&part)?;
+    }
+    if let Some(found) = superblock::identify(disk)? {
+        ensure!(
+            found.used.is_none_or(|used| used.0 <= disk.len() as u64),
+            "{found:?}"
+        );
+        ends.push(format!(
+            "{:?} {} {} {}",
+            found.kind,
+            found.label.is_some(),
+            found.uuid.is_some(),
+            found.clean
+        ));
+    }
+    ends.push(format!("{:?}", superblock::magic(disk)?));
+    Ok(ends.join(", "))
+}
+
+/// What is understood can be written, and is understood the same again.
+fn again<T: Serialize + DeserializeOwned>(text: &str) -> Result<bool, Ended> {
+    let Ok(first) = serde_json::from_str::<T>(text) else {
+        return Ok(false);
+    };
+    let wrong = |error: serde_json::Error| Ended::Wrong(format!("{text}: {error}"));
+    let line = serde_json::to_string(&first).map_err(wrong)?;
+    ensure!(!line.contains('\n'), "more than a line: {line:?}");
+    let second: T = serde_json::from_str(&line).map_err(wrong)?;
+    let same = serde_json::to_value(&first).map_err(wrong)?;
+    ensure!(
+        same == serde_json::to_value(&second).map_err(wrong)?,
+        "{line} changes"
+    );
+    Ok(true)
+}
+
+pub fn text(bytes: &Arc<Vec<u8>>) -> Verdict {
+    let text = String::from_utf8_lossy(bytes);
+    let asked = boot::asked(&text);
+    ensure!(asked.len() <= text.lines().count(), "{asked:?}");
+    let kinds: Vec<String> = asked
+        .iter()
+        .map(|one| {
+            format!("{one:?}")
+                .chars()
+                .take_while(|c| c.is_alphabetic())
+                .collect()
+        })
+        .collect();
+    for line in text.lines() {
+        let _ = live::parse_status(line);
+        let _ = live::parse_table(line);
+    }
+    let mut known = Vec::new();
+    for line in text.lines() {
+        known.push([
+            again::<Event>(line)?,
+            again::<Status>(line)?,
+            again::<Plan>(line)?,
+            again::<Listing>(line)?,
+        ]);
+    }
+    Ok(format!("{kinds:?} {known:?}"))
+}
