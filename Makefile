@@ -21,8 +21,8 @@ test: ## Format, lints, and all tests, those in a virtual machine included
 	$(CARGO) test
 
 bench: ## Measure against the classic way
-	@scripts/install-deps test
-	$(CARGO) bench
+	@scripts/install-deps bench
+	$(CARGO) bench --bench refresh
 
 fuzz: ## Feed the parsers with damaged input, for long
 	@scripts/install-deps test

@@ -183,12 +183,38 @@ impl<S: ReadAt> Sources<S> {
     pub fn pieces(&self, block: u64) -> impl Iterator<Item = Piece> + use<S> {
         let range = self.block_range(block);
         let chunk_bytes = self.list.chunk_size().bytes().0;
-        let first = range.start / chunk_bytes;
-        let last = range.end.div_ceil(chunk_bytes);
-        (first..last).map(move |chunk| Piece {
+        self.chunks_of(block).map(move |chunk| Piece {
             chunk: Chunks(chunk),
             at: range.start.max(chunk * chunk_bytes)..range.end.min((chunk + 1) * chunk_bytes),
         })
+    }
+
+    /// The chunks that SquashFS block `block` has a part of.
+    fn chunks_of(&self, block: u64) -> Range<u64> {
+        let range = self.block_range(block);
+        let chunk_bytes = self.list.chunk_size().bytes().0;
+        range.start / chunk_bytes..range.end.div_ceil(chunk_bytes)
+    }
+
+    /// Whether the overlay holds any part of SquashFS block `block`.
+    pub fn touches(&self, block: u64) -> bool {
+        self.list.holds_any(self.chunks_of(block))
+    }
+
+    /// Whether nothing uses any part of SquashFS block `block`.
+    pub fn is_all_free(&self, block: u64) -> bool {
+        is_free_in(self.free.as_ref().ok(), self.chunks_range(block))
+    }
+
+    /// Whether a part of SquashFS block `block` is free that may still hold something in the old
+    /// image.
+    pub fn frees_any(&self, block: u64) -> bool {
+        let free = self.free.as_ref().ok();
+        free.is_some_and(|free| free.has_free(self.chunks_range(block)))
+            && self
+                .chunks_of(block)
+                .map(Chunks)
+                .any(|chunk| self.is_free(chunk) && self.was_used(chunk))
     }
 
     /// Whether the overlay holds this chunk.
@@ -202,7 +228,7 @@ impl<S: ReadAt> Sources<S> {
     }
 
     /// Whether a free chunk may still hold something in the old image.
-    pub fn was_used(&self, chunk: Chunks) -> bool {
+    fn was_used(&self, chunk: Chunks) -> bool {
         !is_free_in(self.free_before.as_ref(), self.chunk_range(chunk))
     }
 
@@ -218,6 +244,13 @@ impl<S: ReadAt> Sources<S> {
             .read_at(buffer, start.saturating_add(inside))
             .doing("reading the overlay")?;
         Ok(true)
+    }
+
+    /// All bytes of the chunks that SquashFS block `block` has a part of.
+    fn chunks_range(&self, block: u64) -> Range<u64> {
+        let chunks = self.chunks_of(block);
+        let last = chunks.end.saturating_sub(1);
+        self.chunk_range(Chunks(chunks.start)).start..self.chunk_range(Chunks(last)).end
     }
 
     /// The chunk's bytes in the inner image; what lies beyond its end does not count.

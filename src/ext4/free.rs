@@ -60,6 +60,12 @@ impl FreeBlocks {
         !self.used.any(blocks)
     }
 
+    /// Whether any block that `bytes` touches is free: quickly told, where most are not.
+    pub fn has_free(&self, bytes: Range<u64>) -> bool {
+        let blocks = bytes.start / self.block_bytes..bytes.end.div_ceil(self.block_bytes);
+        !self.used.all(blocks)
+    }
+
     /// The free runs in bytes, in order, each as long as it goes.
     pub fn runs(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.used

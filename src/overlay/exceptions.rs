@@ -8,6 +8,7 @@ use crate::error::{Doing, Error, Part, Result};
 use crate::protocol::OverlayState;
 use crate::storage::ReadAt;
 use crate::units::{Bytes, ChunkSize, Chunks, Sectors};
+use std::ops::Range;
 
 /// An area of a large chunk size is read in pieces of this many bytes.
 const PIECE: u64 = 64 << 10;
@@ -378,6 +379,13 @@ impl ExceptionStore {
         let place = self.unique.partition_point(|entry| entry.old() < old);
         let found = self.unique.get(place)?;
         (found.old() == old).then(|| found.new_chunk())
+    }
+
+    /// Whether any chunk of `old` has a copy.
+    pub fn holds_any(&self, old: Range<u64>) -> bool {
+        let place = self.unique.partition_point(|entry| entry.old().0 < old.start);
+        let next = self.unique.get(place);
+        next.is_some_and(|entry| entry.old().0 < old.end)
     }
 
     /// All exceptions, by old chunk, each once.

@@ -12,17 +12,12 @@ use crate::storage::{ReadAt, Storage};
 
 impl<S: ReadAt> Changes for Sources<S> {
     fn fate(&self, block: u64) -> Fate {
-        let mut all_free = true;
-        let mut changed = false;
-        for piece in self.pieces(block) {
-            let free = self.is_free(piece.chunk);
-            all_free &= free;
-            changed |= self.is_listed(piece.chunk) || (free && self.was_used(piece.chunk));
-        }
-        match (all_free, changed) {
-            (true, _) => Fate::Hole,
-            (false, true) => Fate::Change,
-            (false, false) => Fate::Keep,
+        if self.is_all_free(block) {
+            Fate::Hole
+        } else if self.touches(block) || self.frees_any(block) {
+            Fate::Change
+        } else {
+            Fate::Keep
         }
     }
 

@@ -73,8 +73,7 @@ impl<S: ReadAt> Checker<'_, S> {
     fn check(&mut self, block: u64) -> Result<()> {
         let sources = self.sources;
         let same = self.stored_the_same(block)?;
-        let mut pieces = sources.pieces(block);
-        if same && !pieces.any(|piece| sources.is_listed(piece.chunk)) {
+        if same && !sources.touches(block) {
             return Ok(());
         }
         self.new_blocks.plain(block, &mut self.plain)?;

@@ -1,0 +1,191 @@
+//! `make bench`: a refresh against the classic way and against what cannot be avoided.
+//!
+//! On about 1.3 GiB of real files (a Debian with sugar-session) in a 3 GiB ext4, in a SquashFS of
+//! xz and 128 KiB blocks, with 1 % and 5 % of the used chunks changed, it measures
+//! - the classic way: unsquashfs, patch, mksquashfs with the same compressor and block size;
+//! - `sugar-cellar-helper refresh`, with and without `--keep-deleted`;
+//! - the limit, which no refresh that writes a new image and reads it back can beat: copy and sync
+//!   of the image, compressing just the blocks that changed, on all cores and with the same
+//!   preset, and one read of the new image past the page cache, one after another;
+//! - `status` of a 1 GiB store with 250,000 exceptions.
+//!
+//! Wall time, processor time of the process and all that it started (user and system), and peak
+//! memory of the largest process. The classic way is measured once, for 5 %: it does the same work for 1 %.
+//! Everything lies below `target/bench`; the corpus ([`corpus`]) and the overlays ([`changes`]) are
+//! made once and kept. About 10 GiB and, the first time, a quarter of an hour.
+//!
+//! ```text
+//! make bench                          the whole of it; as root, for debootstrap needs it
+//! SUGAR_CELLAR_BENCH_MIB=150 make bench    150 MiB of this machine's own /usr instead
+//! ```
+
+mod changes;
+mod classic;
+mod corpus;
+mod limit;
+mod measure;
+mod places;
+mod table;
+
+use changes::Change;
+use corpus::Corpus;
+use measure::{Figures, Outcome, Step};
+use places::Places;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use sugar_cellar::error::Result as Checked;
+use sugar_cellar::progress::Silent;
+use sugar_cellar::refresh;
+use sugar_cellar::sources::{Guard, Target};
+use sugar_cellar::squash::{Block, Image};
+use sugar_cellar::storage::{DiskFile, DiskFolder};
+use table::{Refresh, Table};
+
+/// Each refresh and each limit is measured this many times; the fastest run counts, on both sides.
+const RUNS: usize = 3;
+/// What memory is measured with.
+const THREADS: usize = 4;
+/// `status` is measured this many times; the median counts.
+const STATUS_RUNS: usize = 21;
+const EXCEPTIONS: u64 = 250_000;
+const STORE_BYTES: u64 = 1 << 30;
+const HELPER: &str = env!("CARGO_BIN_EXE_sugar-cellar-helper");
+
+fn main() -> Step {
+    // Cargo adds `--bench`.
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        // What is measured as a process of its own.
+        ["patch", inner, store] => classic::patch(Path::new(inner), Path::new(store)),
+        ["refresh", stick, threads] => refresh_with(Path::new(stick), threads.parse()?, false),
+        ["refresh", stick, threads, "keep"] => {
+            refresh_with(Path::new(stick), threads.parse()?, true)
+        }
+        _ => bench(),
+    }
+}
+
+fn bench() -> Step {
+    let (corpus, places) = Corpus::make(&Places::find()?)?;
+    println!("{corpus}");
+    let mut table = Table::default();
+    table.status = status(&places, &corpus)?;
+    let mut changes = Vec::new();
+    for percent in [5, 1] {
+        let change = Change::make(&places, &corpus, percent)?;
+        println!("{change}");
+        changes.push(change);
+    }
+    let classic = classic::run(&places, &corpus, &changes[0])?;
+    table.classic = Some((classic.figures, classic.image_bytes));
+    for change in &changes {
+        for keep in [false, true] {
+            table.refreshes.push(measured(&places, &corpus, change, keep)?);
+        }
+    }
+    println!("{table}");
+    Ok(())
+}
+
+/// Refreshes and limits in turn, so that both see the same machine.
+fn measured(places: &Places, corpus: &Corpus, change: &Change, keep: bool) -> Outcome<Refresh> {
+    let mut runs = Vec::new();
+    let mut limits = Vec::new();
+    let (mut image_bytes, mut blocks) = (0, 0);
+    for _ in 0..RUNS {
+        let stick = change.stick(places, corpus)?;
+        let mut helper = Command::new(std::env::current_exe()?);
+        helper.arg("refresh").arg(&stick).arg("2");
+        if keep {
+            helper.arg("keep");
+        }
+        runs.push(measure::run(&mut helper)?);
+        let new = open(&stick.join("LiveOS/squashfs.img"))?;
+        image_bytes = new.bytes().0;
+        let touched = touched(&open(&corpus.image)?, &new)?;
+        blocks = touched.len();
+        if keep {
+            change.holds(&new, &touched)?;
+        }
+        limits.push(limit::run(places, &corpus.image, &new, &touched)?);
+    }
+    let stick = change.stick(places, corpus)?;
+    let mut four = Command::new(std::env::current_exe()?);
+    four.arg("refresh").arg(&stick).arg(THREADS.to_string());
+    let fastest = |times: &[f64]| times.iter().copied().fold(f64::INFINITY, f64::min);
+    let walls: Vec<f64> = runs.iter().map(|run| run.wall).collect();
+    let processors: Vec<f64> = runs.iter().map(|run| run.processor).collect();
+    let limits_walls: Vec<f64> = limits.iter().map(limit::Limit::seconds).collect();
+    Ok(Refresh {
+        percent: change.percent,
+        keep,
+        figures: Figures {
+            wall: fastest(&walls),
+            processor: fastest(&processors),
+            peak: runs.iter().map(|run| run.peak).max().unwrap_or(0),
+        },
+        four_threads: measure::run(&mut four)?.peak,
+        limit: fastest(&limits_walls),
+        parts: limits[0],
+        image_bytes,
+        blocks,
+    })
+}
+
+/// The blocks that the two images store in different bytes, holes in the new one left out.
+fn touched(old: &Image, new: &Image) -> Outcome<Vec<u64>> {
+    let (mut one, mut other) = (old.in_order(), new.in_order());
+    let mut touched = Vec::new();
+    for index in 0..new.blocks() {
+        if new.block(index) != Block::Hole && one.stored(index)? != other.stored(index)? {
+            touched.push(index);
+        }
+    }
+    Ok(touched)
+}
+
+pub(crate) fn open(path: &Path) -> Outcome<Image> {
+    let file = DiskFile::new(std::fs::File::open(path)?);
+    Ok(Image::open(Arc::new(file))?)
+}
+
+/// Nobody else is there.
+struct Alone;
+
+impl Guard for Alone {
+    fn still_ours(&self) -> Checked<()> {
+        Ok(())
+    }
+}
+
+/// The refresh with a number of threads that the command line does not offer.
+fn refresh_with(stick: &Path, threads: usize, keep_deleted: bool) -> Step {
+    let folder = DiskFolder::open(&stick.join("LiveOS"))?;
+    let target = Target {
+        folder: &folder,
+        overlay: changes::OVERLAY,
+    };
+    let options = refresh::Options {
+        compression: None,
+        keep_deleted,
+        threads,
+    };
+    let plan = refresh::plan(target, options, &Silent)?;
+    refresh::refresh(plan.ready()?, &Alone, &Silent)?;
+    Ok(())
+}
+
+/// Median seconds of `status` for a store with many exceptions.
+fn status(places: &Places, corpus: &Corpus) -> Outcome<f64> {
+    let stick = changes::crowded(places, corpus, EXCEPTIONS, STORE_BYTES)?;
+    let mut walls = Vec::new();
+    for _ in 0..STATUS_RUNS {
+        let mut helper = Command::new(HELPER);
+        helper.arg("status").arg(&stick).arg("--json");
+        walls.push(measure::quick(&mut helper)?);
+    }
+    walls.sort_by(f64::total_cmp);
+    Ok(walls[STATUS_RUNS / 2])
+}

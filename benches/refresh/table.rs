@@ -1,0 +1,136 @@
+//! The figures, and whether they are what is asked for.
+
+use super::limit::Limit;
+use super::measure::Figures;
+use std::fmt;
+
+/// Times faster than the classic way, by per cent of chunks changed: least, and aim.
+const FASTER: [(u64, f64, f64); 2] = [(5, 20.0, 30.0), (1, 45.0, 60.0)];
+const LIMIT: f64 = 1.3;
+/// How much larger than the classic image the new one may be, in per cent.
+const LARGER: f64 = 1.0;
+const MEMORY: u64 = 64 << 20;
+const STATUS: f64 = 0.050;
+const MIB: f64 = (1 << 20) as f64;
+
+/// One kind of refresh.
+#[derive(Debug)]
+pub struct Refresh {
+    pub percent: u64,
+    pub keep: bool,
+    pub figures: Figures,
+    /// Peak memory with four threads.
+    pub four_threads: u64,
+    pub limit: f64,
+    pub parts: Limit,
+    pub image_bytes: u64,
+    /// Blocks compressed.
+    pub blocks: usize,
+}
+
+/// All that was measured.
+#[derive(Debug, Default)]
+pub struct Table {
+    pub status: f64,
+    /// The classic way's figures, and its image's size, for 5 %.
+    pub classic: Option<(Figures, u64)>,
+    pub refreshes: Vec<Refresh>,
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = |f: &mut fmt::Formatter<'_>, name: &str, figures: &Figures, bytes: u64| {
+            write!(
+                f,
+                "{name:<28}{:>8.1}{:>8.1}{:>8.0}{:>9.1}",
+                figures.wall,
+                figures.processor,
+                figures.peak as f64 / MIB,
+                bytes as f64 / MIB
+            )
+        };
+        writeln!(
+            f,
+            "\n{:<28}{:>8}{:>8}{:>8}{:>9}{:>8}{:>8}{:>8}{:>9}{:>8}",
+            "", "wall s", "CPU s", "MiB", "image", "wall x", "CPU x", "limit", "of limit", "blocks"
+        )?;
+        if let Some((classic, bytes)) = &self.classic {
+            row(f, "classic, 5 %", classic, *bytes)?;
+            writeln!(f)?;
+        }
+        for one in &self.refreshes {
+            let kept = if one.keep { " --keep-deleted" } else { "" };
+            let name = format!("refresh, {} %{kept}", one.percent);
+            row(f, &name, &one.figures, one.image_bytes)?;
+            if let Some((classic, _)) = &self.classic {
+                write!(
+                    f,
+                    "{:>8.1}{:>8.1}",
+                    classic.wall / one.figures.wall,
+                    classic.processor / one.figures.processor
+                )?;
+            }
+            writeln!(
+                f,
+                "{:>8.1}{:>9.2}{:>8}",
+                one.limit,
+                one.figures.wall / one.limit,
+                one.blocks
+            )?;
+        }
+        for one in &self.refreshes {
+            let Limit {
+                copy,
+                compress,
+                read,
+            } = one.parts;
+            writeln!(
+                f,
+                "limit, {} %: copy and sync {copy:.2} s, compress {compress:.2} s, read {read:.2} s",
+                one.percent
+            )?;
+        }
+        writeln!(f)?;
+        self.goals(f)
+    }
+}
+
+impl Table {
+    fn goals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut goal = |name: String, value: f64, limit: f64, at_least: bool, aim: Option<f64>| {
+            let met = |limit: f64| if at_least { value >= limit } else { value <= limit };
+            let word = match (met(limit), aim.map(met)) {
+                (false, _) => "MISSED",
+                (true, Some(true)) => "met, and its aim",
+                (true, _) => "met",
+            };
+            let sign = if at_least { ">=" } else { "<=" };
+            writeln!(f, "{word:<18}{name}: {value:.2} {sign} {limit}")
+        };
+        let status = self.status * 1000.0;
+        goal("status, ms".into(), status, STATUS * 1000.0, false, Some(20.0))?;
+        for one in &self.refreshes {
+            let kept = if one.keep { " --keep-deleted" } else { "" };
+            let name = |what: &str| format!("{} %{kept}, {what}", one.percent);
+            if let Some((classic, bytes)) = self.classic {
+                for (percent, least, aim) in FASTER {
+                    if percent == one.percent {
+                        let wall = classic.wall / one.figures.wall;
+                        let processor = classic.processor / one.figures.processor;
+                        goal(name("times faster, wall"), wall, least, true, Some(aim))?;
+                        goal(name("times faster, CPU"), processor, least, true, Some(aim))?;
+                    }
+                }
+                // The classic image holds the same bytes only where deleted files' are kept.
+                if one.percent == 5 && one.keep {
+                    let larger = (one.image_bytes as f64 / bytes as f64 - 1.0) * 100.0;
+                    goal(name("% larger"), larger, LARGER, false, None)?;
+                }
+            }
+            goal(name("wall by the limit"), one.figures.wall / one.limit, LIMIT, false, None)?;
+            let memory = one.figures.peak.max(one.four_threads) as f64 / MIB;
+            goal(name("peak MiB, 4 threads"), memory, MEMORY as f64 / MIB, false, None)?;
+        }
+        Ok(())
+    }
+}
