@@ -111,7 +111,11 @@ impl fmt::Display for Change {
 pub fn crowded(places: &Places, corpus: &Corpus, exceptions: u64, bytes: u64) -> Outcome<PathBuf> {
     let chunks = (0..exceptions).map(|index| (Chunks(index), Vec::new()));
     stick(places, "crowded", corpus, |to| {
-        let file = File::options().read(true).write(true).create_new(true).open(to)?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(to)?;
         file.set_len(bytes)?;
         write::format(&DiskFile::new(file), ChunkSize::LIVE, chunks)?;
         Ok(())
@@ -181,7 +185,12 @@ fn differing(old: &Path, new: &Path) -> Outcome<Vec<u64>> {
         }
         let pages = was[..part].chunks(PAGE).zip(is[..part].chunks(PAGE));
         let first = at / PAGE as u64;
-        chunks.extend((first..).zip(pages).filter(|(_, (was, is))| was != is).map(|(n, _)| n));
+        chunks.extend(
+            (first..)
+                .zip(pages)
+                .filter(|(_, (was, is))| was != is)
+                .map(|(n, _)| n),
+        );
     }
     Ok(chunks)
 }
@@ -230,7 +239,10 @@ impl Maker {
         let mut folders = BTreeMap::<PathBuf, Vec<(PathBuf, u64)>>::new();
         for (path, bytes) in &files {
             let folder = path.parent().unwrap_or(path).to_owned();
-            folders.entry(folder).or_default().push((path.clone(), *bytes));
+            folders
+                .entry(folder)
+                .or_default()
+                .push((path.clone(), *bytes));
         }
         let mut folders: Vec<_> = folders.into_values().collect();
         random.shuffle(&mut folders);
@@ -298,7 +310,10 @@ impl Maker {
     fn folder(&mut self, most: u64) -> Outcome<Vec<(PathBuf, u64)>> {
         while let Some(mut folder) = self.folders.pop() {
             let pages = |folder: &[(PathBuf, u64)]| -> u64 {
-                folder.iter().map(|(_, bytes)| bytes.div_ceil(PAGE as u64)).sum()
+                folder
+                    .iter()
+                    .map(|(_, bytes)| bytes.div_ceil(PAGE as u64))
+                    .sum()
             };
             if pages(&folder) > most.max(64) {
                 continue;
@@ -339,7 +354,8 @@ impl Maker {
         while self.donor.is_empty() {
             let (path, _) = &self.files[self.random.below(self.files.len())];
             self.donor = fs::read(path)?;
-            self.donor.resize(self.donor.len().next_multiple_of(PAGE), 0);
+            self.donor
+                .resize(self.donor.len().next_multiple_of(PAGE), 0);
         }
         let rest = self.donor.split_off(PAGE);
         Ok(std::mem::replace(&mut self.donor, rest))

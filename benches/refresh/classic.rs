@@ -30,7 +30,10 @@ pub fn run(places: &Places, _: &Corpus, change: &Change) -> Outcome<Classic> {
     out.args(["-quiet", "-no-progress", "-dest"]).arg(&tree);
     out.arg(places.work.join("base.img"));
     let mut patch = Command::new(std::env::current_exe()?);
-    patch.arg("patch").arg(tree.join("LiveOS/rootfs.img")).arg(&change.overlay);
+    patch
+        .arg("patch")
+        .arg(tree.join("LiveOS/rootfs.img"))
+        .arg(&change.overlay);
     let figures = measure::run(&mut out)?
         .then(measure::run(&mut patch)?)
         .then(measure::run(&mut squash_command(&tree, &new))?)

@@ -98,7 +98,15 @@ pub fn free_in(path: &Path) -> Outcome<FreeBlocks> {
 pub fn squash_command(tree: &Path, image: &Path) -> Command {
     let mut command = Command::new("mksquashfs");
     command.args([tree, image]);
-    command.args(["-comp", "xz", "-b", "131072", "-noappend", "-no-progress", "-quiet"]);
+    command.args([
+        "-comp",
+        "xz",
+        "-b",
+        "131072",
+        "-noappend",
+        "-no-progress",
+        "-quiet",
+    ]);
     command
 }
 
@@ -116,7 +124,9 @@ fn make_ext4(files: &Path, image: &Path, mib: u64) -> Step {
     let extended = format!("hash_seed={ID},root_owner=0:0,lazy_itable_init=0,nodiscard");
     prepare(
         Command::new("mke2fs")
-            .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-L", "LIVE", "-U", ID])
+            .args([
+                "-q", "-F", "-t", "ext4", "-b", "4096", "-L", "LIVE", "-U", ID,
+            ])
             .args(["-E", &extended, "-d"])
             .args([files, image])
             .arg(format!("{mib}M")),

@@ -70,8 +70,10 @@ fn main() -> Step {
 fn bench() -> Step {
     let (corpus, places) = Corpus::make(&Places::find()?)?;
     println!("{corpus}");
-    let mut table = Table::default();
-    table.status = status(&places, &corpus)?;
+    let mut table = Table {
+        status: status(&places, &corpus)?,
+        ..Default::default()
+    };
     let mut changes = Vec::new();
     for percent in [5, 1] {
         let change = Change::make(&places, &corpus, percent)?;
@@ -82,7 +84,9 @@ fn bench() -> Step {
     table.classic = Some((classic.figures, classic.image_bytes));
     for change in &changes {
         for keep in [false, true] {
-            table.refreshes.push(measured(&places, &corpus, change, keep)?);
+            table
+                .refreshes
+                .push(measured(&places, &corpus, change, keep)?);
         }
     }
     println!("{table}");

@@ -66,7 +66,10 @@ pub fn run(command: &mut Command) -> Outcome<Figures> {
 /// Seconds from start to end of a short command.
 pub fn quick(command: &mut Command) -> Outcome<f64> {
     let start = Instant::now();
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status()?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()?;
     if !status.success() {
         return Err(format!("{command:?}: {status}").into());
     }

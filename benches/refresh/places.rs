@@ -19,8 +19,10 @@ pub struct Places {
 
 impl Places {
     pub fn find() -> Outcome<Places> {
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("target"),
+            PathBuf::from,
+        );
         let asked = match std::env::var(MIB) {
             Ok(text) => Some(text.parse().map_err(|_| format!("{MIB}={text}"))?),
             Err(_) => None,
@@ -29,7 +31,10 @@ impl Places {
             work: target.join("bench"),
             own_mib: asked,
         };
-        if asked.is_none() && !places.work.join("debian").exists() && !rustix::process::geteuid().is_root() {
+        if asked.is_none()
+            && !places.work.join("debian").exists()
+            && !rustix::process::geteuid().is_root()
+        {
             println!("not root, so no debootstrap: this machine's own /usr is the corpus");
             places.own_mib = Some(OWN_MIB);
         }

@@ -98,7 +98,13 @@ impl fmt::Display for Table {
 impl Table {
     fn goals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut goal = |name: String, value: f64, limit: f64, at_least: bool, aim: Option<f64>| {
-            let met = |limit: f64| if at_least { value >= limit } else { value <= limit };
+            let met = |limit: f64| {
+                if at_least {
+                    value >= limit
+                } else {
+                    value <= limit
+                }
+            };
             let word = match (met(limit), aim.map(met)) {
                 (false, _) => "MISSED",
                 (true, Some(true)) => "met, and its aim",
@@ -108,7 +114,13 @@ impl Table {
             writeln!(f, "{word:<18}{name}: {value:.2} {sign} {limit}")
         };
         let status = self.status * 1000.0;
-        goal("status, ms".into(), status, STATUS * 1000.0, false, Some(20.0))?;
+        goal(
+            "status, ms".into(),
+            status,
+            STATUS * 1000.0,
+            false,
+            Some(20.0),
+        )?;
         for one in &self.refreshes {
             let kept = if one.keep { " --keep-deleted" } else { "" };
             let name = |what: &str| format!("{} %{kept}, {what}", one.percent);
@@ -127,9 +139,21 @@ impl Table {
                     goal(name("% larger"), larger, LARGER, false, None)?;
                 }
             }
-            goal(name("wall by the limit"), one.figures.wall / one.limit, LIMIT, false, None)?;
+            goal(
+                name("wall by the limit"),
+                one.figures.wall / one.limit,
+                LIMIT,
+                false,
+                None,
+            )?;
             let memory = one.figures.peak.max(one.four_threads) as f64 / MIB;
-            goal(name("peak MiB, 4 threads"), memory, MEMORY as f64 / MIB, false, None)?;
+            goal(
+                name("peak MiB, 4 threads"),
+                memory,
+                MEMORY as f64 / MIB,
+                false,
+                None,
+            )?;
         }
         Ok(())
     }

@@ -383,7 +383,9 @@ impl ExceptionStore {
 
     /// Whether any chunk of `old` has a copy.
     pub fn holds_any(&self, old: Range<u64>) -> bool {
-        let place = self.unique.partition_point(|entry| entry.old().0 < old.start);
+        let place = self
+            .unique
+            .partition_point(|entry| entry.old().0 < old.start);
         let next = self.unique.get(place);
         next.is_some_and(|entry| entry.old().0 < old.end)
     }

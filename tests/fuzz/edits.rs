@@ -140,7 +140,7 @@ impl Input {
 /// A place: mostly a hot one.
 fn place(number: u64, length: usize, hot: &[Range<usize>], align: u64) -> usize {
     let anywhere = number / 8 % (length as u64).max(1);
-    if number % 8 == 0 || hot.is_empty() {
+    if number.is_multiple_of(8) || hot.is_empty() {
         return (anywhere / align * align) as usize;
     }
     // Each region is as likely as the others, however long: a superblock is short.

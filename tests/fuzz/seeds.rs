@@ -269,7 +269,7 @@ pub fn file_systems() -> Vec<Seed> {
 }
 
 /// Makes the checksums of superblock and group descriptors right, where there are any.
-pub fn repair_ext4(bytes: &mut Vec<u8>) {
+pub fn repair_ext4(bytes: &mut [u8]) {
     use sum::{crc16, crc32c};
     if bytes.len() < 4096 {
         return;
@@ -499,7 +499,7 @@ pub fn disks() -> Vec<Seed> {
             "200K",
         ],
     );
-    keep("ext4", &[1024..1500]);
+    keep("ext4", std::slice::from_ref(&(1024..1500)));
     for seed in &mut seeds {
         assert!(seed.bytes.len() <= 1 << 20, "{}", seed.name);
     }
