@@ -124,7 +124,7 @@ pub fn input(seeds: usize) -> impl Strategy<Value = Input> {
 
 impl Input {
     /// The damaged file.
-    pub fn bytes(&self, seeds: &[Seed], repair: fn(&mut Vec<u8>)) -> Vec<u8> {
+    pub fn bytes(&self, seeds: &[Seed], repair: fn(&mut [u8])) -> Vec<u8> {
         let seed = &seeds[self.seed % seeds.len()];
         let mut bytes = seed.bytes.clone();
         for edit in &self.edits {

@@ -44,13 +44,13 @@ pub struct Target {
     pub seeds: fn() -> Vec<Seed>,
     pub run: fn(&Arc<Vec<u8>>) -> Verdict,
     /// Makes checksums right.
-    pub repair: fn(&mut Vec<u8>),
+    pub repair: fn(&mut [u8]),
     /// How many inputs the short run tries.
     pub executions: u64,
 }
 
 /// No checksums.
-pub fn nothing(_: &mut Vec<u8>) {}
+pub fn nothing(_: &mut [u8]) {}
 
 /// What is tried right now; for the watchdog, and for the panic hook.
 struct Running {
