@@ -59,10 +59,7 @@ fn main() -> Step {
     match words[..] {
         // What is measured as a process of its own.
         ["patch", inner, store] => classic::patch(Path::new(inner), Path::new(store)),
-        ["refresh", stick, threads] => refresh_with(Path::new(stick), threads.parse()?, false),
-        ["refresh", stick, threads, "keep"] => {
-            refresh_with(Path::new(stick), threads.parse()?, true)
-        }
+        ["refresh", stick, threads] => refresh_with(Path::new(stick), threads.parse()?),
         _ => bench(),
     }
 }
@@ -100,10 +97,10 @@ fn measured(places: &Places, corpus: &Corpus, change: &Change, keep: bool) -> Ou
     let (mut image_bytes, mut blocks) = (0, 0);
     for _ in 0..RUNS {
         let stick = change.stick(places, corpus)?;
-        let mut helper = Command::new(std::env::current_exe()?);
-        helper.arg("refresh").arg(&stick).arg("2");
+        let mut helper = Command::new(HELPER);
+        helper.arg("refresh").arg(&stick).arg("--yes");
         if keep {
-            helper.arg("keep");
+            helper.arg("--keep-deleted");
         }
         runs.push(measure::run(&mut helper)?);
         let new = open(&stick.join("LiveOS/squashfs.img"))?;
@@ -165,7 +162,7 @@ impl Guard for Alone {
 }
 
 /// The refresh with a number of threads that the command line does not offer.
-fn refresh_with(stick: &Path, threads: usize, keep_deleted: bool) -> Step {
+fn refresh_with(stick: &Path, threads: usize) -> Step {
     let folder = DiskFolder::open(&stick.join("LiveOS"))?;
     let target = Target {
         folder: &folder,
@@ -173,7 +170,7 @@ fn refresh_with(stick: &Path, threads: usize, keep_deleted: bool) -> Step {
     };
     let options = refresh::Options {
         compression: None,
-        keep_deleted,
+        keep_deleted: false,
         threads,
     };
     let plan = refresh::plan(target, options, &Silent)?;
