@@ -7,11 +7,16 @@ use crate::sticks::{KernelStatus, Stick, Written, carry_on, copy, written};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use sugar_cellar::overlay::moves::{Keep, drop_chunks};
+use sugar_cellar::overlay::size::grow;
 use sugar_cellar::overlay::{Exception, ExceptionStore};
 use sugar_cellar::progress::Silent;
 use sugar_cellar::sources::Target;
 use sugar_cellar::storage::{DiskFile, DiskFolder, ReadAt};
 use sugar_cellar::tidy::{self, tidy};
+use sugar_cellar::units::Bytes;
+
+/// How long an overlay is made at least.
+const ROOM: Bytes = Bytes(16 << 20);
 
 /// Which exceptions the image takes over, so that the overlay may drop them.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +93,9 @@ fn moved(stick: &'static Written, absorbed: Absorbed, shift: bool, folder: &Path
         let keep = Keep::choose(store.clone(), |e| Ok(!equal(e)?), &Silent).unwrap();
         drop_chunks(&file, &keep).unwrap()
     };
+    // To be written on, a store that was full needs room: the rescue's way.
+    grow(&file, &store, ROOM).unwrap();
+    let store = ExceptionStore::read(&file, None).unwrap();
     Moved {
         name: stick.name,
         image,
