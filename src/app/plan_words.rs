@@ -73,10 +73,7 @@ fn image(plan: &Plan) -> Fact {
 
 fn time(plan: &Plan) -> Fact {
     let text = match plan.seconds {
-        Some(seconds) => fill(
-            &gettext("About {time}"),
-            &[("time", &words::duration(seconds))],
-        ),
+        Some(seconds) => words::about(seconds),
         None => gettext("Some minutes; it depends on the stick"),
     };
     Fact::plain("cellar-time-symbolic", gettext("How long it takes"), text)

@@ -198,6 +198,25 @@ pub fn duration(seconds: u64) -> String {
     }
 }
 
+/// About so long.
+pub fn about(seconds: u64) -> String {
+    match seconds {
+        0..=9 => gettext("A few seconds"),
+        _ => fill(&gettext("About {time}"), &[("time", &duration(seconds))]),
+    }
+}
+
+/// What is left of it.
+pub fn time_left(seconds: u64) -> String {
+    match seconds {
+        0..=9 => gettext("A few seconds left"),
+        _ => fill(
+            &gettext("About {time} left"),
+            &[("time", &duration(seconds))],
+        ),
+    }
+}
+
 /// What is being done, in words.
 pub fn stage(stage: Stage) -> String {
     match stage {

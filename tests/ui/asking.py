@@ -24,13 +24,23 @@ class Asking(WindowTest):
     def asked(self, window):
         """No agent in this session: the window asks, for the password of the administrator."""
         window.shows("A Password Is Needed")
-        window.front()
+        self.typing(window)
         type_text("salt")
         self.answer()
         window.shows("That was not the right password")
+        self.typing(window)
         type_text("sugar cube")
         self.answer()
         wait(window.gauge, "a gauge")
+
+    def typing(self, window):
+        """Waits until the keyboard is where the password goes."""
+
+        def there():
+            focused = window.focused()
+            return focused and "text" in focused.get_role_name()
+
+        wait(there, "the keyboard in the question")
 
     def answer(self):
         """Presses Return, and does not look while the dialog goes: GTK 4.8 stumbles where a screen
@@ -43,7 +53,7 @@ class Asking(WindowTest):
             return
         window = self.window(DEVICE)
         window.shows("A Password Is Needed")
-        window.front()
+        self.typing(window)
         key("Escape")
         time.sleep(1)
         window.shows("The question for the password was closed")

@@ -58,11 +58,13 @@ class Pictures(WindowTest):
 
     def take(self, window, page, settle=1.2):
         """A picture of the window as it is now, and of what lies over it."""
-        window.front()
-        found = subprocess.run(["xdotool", "search", "--onlyvisible", "--pid", str(window.process.pid)],
-                               capture_output=True, text=True).stdout.split()
-        main = found[0]
-        subprocess.run(["xdotool", "windowsize", main, *map(str, window.size), "windowmove", main, "0", "0"])
+        if not hasattr(window, "placed"):
+            window.front()
+            found = subprocess.run(["xdotool", "search", "--onlyvisible", "--pid", str(window.process.pid)],
+                                   capture_output=True, text=True).stdout.split()
+            width, height = map(str, window.size)
+            subprocess.run(["xdotool", "windowsize", found[0], width, height, "windowmove", found[0], "0", "0"])
+            window.placed = True
         time.sleep(settle)
         target = FOLDER / self.name
         target.mkdir(parents=True, exist_ok=True)
@@ -128,7 +130,6 @@ class Pictures(WindowTest):
         except ProcessLookupError:
             return
         self.take(window, "running")
-        window.front()
         key("ctrl+w")
         self.take(window, "closing")
         key("Escape")

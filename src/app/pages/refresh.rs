@@ -49,7 +49,7 @@ mod imp {
         #[template_child]
         pub copy: TemplateChild<adw::ActionRow>,
         #[template_child]
-        pub copy_button: TemplateChild<gtk::Button>,
+        pub copy_button: TemplateChild<adw::ActionRow>,
         #[template_child]
         pub copy_bar: TemplateChild<gtk::ProgressBar>,
         #[template_child]
@@ -206,6 +206,7 @@ impl RefreshPage {
         imp.bar.set_fraction(0.0);
         imp.bytes.set_label("");
         imp.left.set_label(&gettext("Starting…"));
+        imp.left.set_visible(true);
         imp.cancel.set_sensitive(true);
         for (_, row, sign) in imp.steps.borrow().iter() {
             mark(row, sign, Mark::Waiting);
@@ -238,13 +239,9 @@ impl RefreshPage {
             &gettext("{done} of {total}"),
             &[("done", &size(done)), ("total", &size(total))],
         ));
-        imp.left.set_label(&match left {
-            Some(seconds) => fill(
-                &gettext("About {time} left"),
-                &[("time", &words::duration(seconds))],
-            ),
-            None => String::new(),
-        });
+        imp.left
+            .set_label(&left.map(words::time_left).unwrap_or_default());
+        imp.left.set_visible(left.is_some());
         // Past the exchange there is nothing to cancel: the rest is completed.
         imp.cancel
             .set_sensitive(!matches!(stage, Stage::Commit | Stage::Drop));
@@ -254,6 +251,7 @@ impl RefreshPage {
     pub fn cancelling(&self) {
         self.imp().cancel.set_sensitive(false);
         self.imp().left.set_label(&gettext("Ending it cleanly…"));
+        self.imp().left.set_visible(true);
     }
 
     /// Nothing was heard for a while.
@@ -261,6 +259,7 @@ impl RefreshPage {
         self.imp().left.set_label(&gettext(
             "Still waiting for the stick. Some sticks are slow; please leave it in.",
         ));
+        self.imp().left.set_visible(true);
     }
 
     /// Before and after.
@@ -332,7 +331,7 @@ fn mark(row: &adw::ActionRow, sign: &gtk::Image, mark: Mark) {
             "stage-waiting",
             gettext("to come"),
         ),
-        Mark::Now => ("cellar-refresh-symbolic", "heading", gettext("now")),
+        Mark::Now => ("cellar-refresh-symbolic", "stage-now", gettext("now")),
         Mark::Done => ("cellar-done-symbolic", "stage-done", gettext("done")),
     };
     sign.set_icon_name(Some(icon));
