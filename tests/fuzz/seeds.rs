@@ -2,6 +2,7 @@
 
 use crate::edits::Seed;
 use crate::memory::Memory;
+use crate::small::BEGIN;
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, symlink};
@@ -434,7 +435,7 @@ pub fn disks() -> Vec<Seed> {
             &[440..512, 512..604, 1024..1536, (200 << 10) - 512..200 << 10],
         );
     }
-    for (bits, size) in [("12", "128"), ("16", "5000"), ("32", "34000")] {
+    for (bits, size) in [("12", "128"), ("16", "16000"), ("32", "40000")] {
         run(
             "mkfs.fat",
             &[
@@ -452,17 +453,16 @@ pub fn disks() -> Vec<Seed> {
             ],
         );
         if bits != "12" {
-            // The root folder is not far from the begin; the rest is not looked at.
             fs::File::options()
                 .write(true)
                 .open(&disk)
                 .unwrap()
-                .set_len(700 << 10)
+                .set_len((BEGIN + (200 << 10)) as u64)
                 .unwrap();
         }
         keep(
             &format!("FAT{bits}"),
-            &[0..96, 512..600, 0..4096, 16384..20000],
+            &[0..96, 512..600, 0..4096, 16384..20000, 647_168..647_300],
         );
     }
     let files = place.path().join("LiveOS");

@@ -4,31 +4,57 @@ use crate::ensure;
 use crate::verdict::{Ended, Verdict};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::io;
 use std::sync::Arc;
 use sugar_cellar::overlay::live;
 use sugar_cellar::protocol::{Event, Listing, Plan, Status};
 use sugar_cellar::stick::{boot, superblock, table};
 use sugar_cellar::storage::ReadAt;
+use sugar_cellar::units::Bytes;
+
+/// From this length on a file is the begin of a disk of [`DISK`]; the rest of it is zeros.
+pub const BEGIN: usize = 512 << 10;
+const DISK: u64 = 40 << 20;
+
+/// A FAT32 is at least 33 MiB long, of which only the first few are looked at.
+struct Disk<'a>(&'a [u8]);
+
+impl ReadAt for Disk<'_> {
+    fn size(&self) -> io::Result<Bytes> {
+        let length = self.0.len();
+        Ok(Bytes(if length < BEGIN { length as u64 } else { DISK }))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64);
+        if end.is_none_or(|end| end > self.size().map_or(0, |size| size.0)) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let from = (offset as usize).min(self.0.len());
+        let there = &self.0[from..self.0.len().min(from + buffer.len())];
+        buffer.fill(0);
+        buffer[..there.len()].copy_from_slice(there);
+        Ok(())
+    }
+}
 
 pub fn disk(bytes: &Arc<Vec<u8>>) -> Verdict {
-    let disk = &**bytes;
+    let disk = &Disk(bytes);
+    let size = disk.size()?.0;
     let mut ends = Vec::new();
     let parts = table::partitions(disk)?;
     ensure!(parts.len() <= 1024, "{} partitions", parts.len());
     ends.push(format!("{} partitions", parts.len().min(9)));
     for part in parts {
         let end = part.offset.checked_add(part.length);
-        let inside = end.is_some_and(|end| end.0 <= disk.len() as u64);
+        let inside = end.is_some_and(|end| end.0 <= size);
         ensure!(inside && part.length.0 > 0, "{part:?}");
         let part = table::Part::new(disk, part);
         part.read_at(&mut [0; 1], part.size()?.0 - 1)?;
         superblock::identify(&part)?;
     }
     if let Some(found) = superblock::identify(disk)? {
-        ensure!(
-            found.used.is_none_or(|used| used.0 <= disk.len() as u64),
-            "{found:?}"
-        );
+        ensure!(found.used.is_none_or(|used| used.0 <= size), "{found:?}");
         ends.push(format!(
             "{:?} {} {} {}",
             found.kind,
