@@ -99,6 +99,8 @@ pub fn whole_percent(percent: f64) -> u32 {
 pub fn percent(percent: f64) -> String {
     // Translators: a percentage; {number} is a whole number.
     let text = gettext("{number} %").replace("{number}", &whole_percent(percent).to_string());
+    // Never the number on one line and the sign on the next.
+    let text = text.replace(' ', "\u{a0}");
     format!("\u{2066}{text}\u{2069}")
 }
 

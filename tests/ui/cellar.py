@@ -32,7 +32,7 @@ HARMLESS = re.compile("dconf|Vulkan|libEGL|MESA|accessibility bus")
 
 def words(text):
     """What is read of a text."""
-    return INVISIBLE.sub("", text or "")
+    return INVISIBLE.sub("", text or "").replace("\u00a0", " ")
 
 
 def called(node):
