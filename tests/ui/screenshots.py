@@ -38,11 +38,15 @@ def dress(home, name):
         env |= {"LOCPATH": str(made.parent), "LC_ALL": f"{language}.UTF-8"}
         short = language[:2]
         po = Path(__file__).parents[2] / f"po/{short}.po"
-        if po.exists():
-            messages = home / f"texts/{short}/LC_MESSAGES"
-            messages.mkdir(parents=True)
-            subprocess.run(["msgfmt", "-o", messages / "sugar-cellar.mo", po], check=True)
-            env["TEXTDOMAINDIR"] = str(home / "texts")
+        if not po.exists():
+            # GLib leaves GTK untranslated, and so from left to right, where the program has no
+            # translation: an empty one is enough.
+            po = home / "empty.po"
+            po.write_text('msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n')
+        messages = home / f"texts/{short}/LC_MESSAGES"
+        messages.mkdir(parents=True)
+        subprocess.run(["msgfmt", "-o", messages / "sugar-cellar.mo", po], check=True)
+        env["TEXTDOMAINDIR"] = str(home / "texts")
     return width, height, env
 
 
