@@ -311,7 +311,7 @@ impl Operation for Whole {
 
 fn depth() -> Depth {
     Depth {
-        seeds: 6,
+        seeds: 24,
         saves: 6,
         fill_every: 29,
         again_every: 3,
