@@ -11,7 +11,7 @@ build: ## Build the helper (target/release/sugar-cellar-helper)
 	@scripts/install-deps run
 	$(CARGO) build --release --bin sugar-cellar-helper
 
-run: build ## Do the main job on a practice stick
+run: ## Do the main job on a practice stick: in a window, or without a display in the terminal
 	@scripts/run
 
 test: ## Format, lints, and all tests, those in a virtual machine included
@@ -32,4 +32,6 @@ install-deps: ## Install what building, running and testing need
 	@scripts/install-deps test
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile data/gui.mk
+
+include data/gui.mk
