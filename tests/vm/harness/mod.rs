@@ -141,7 +141,7 @@ impl Machine {
             disks: Vec::new(),
             files: cpio::Archive::new(),
             script: String::new(),
-            limit: Duration::from_secs(300),
+            limit: Duration::from_secs(900),
             cut_at: None,
         }
     }
@@ -183,7 +183,7 @@ impl Guest<'_> {
         self
     }
 
-    /// The longest it may take, boot included (300 s unless told).
+    /// The longest it may take, boot included (900 s unless told: a busy machine is slow).
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
