@@ -55,7 +55,8 @@ fn the_template_holds_every_text() {
         .map(|line| root().join(line))
         .collect();
     let mut wanted = BTreeSet::new();
-    for path in sources(&root().join("src/helper")) {
+    let folders = ["src/helper", "src/app"].map(|folder| sources(&root().join(folder)));
+    for path in folders.concat() {
         let here = literals(&fs::read_to_string(&path).unwrap());
         if !here.is_empty() {
             assert!(
