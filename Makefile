@@ -26,7 +26,7 @@ bench: ## Measure against the classic way
 
 fuzz: ## Feed the parsers with damaged input, for long
 	@scripts/install-deps test
-	@echo "no fuzz targets"
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(CARGO) test --test fuzz -- --nocapture
 
 install-deps: ## Install what building, running and testing need
 	@scripts/install-deps test

@@ -233,10 +233,15 @@ pub trait Doing<T> {
 }
 
 impl<T> Doing<T> for io::Result<T> {
+    /// What a reader of ours wrapped to get it through [`io::Error`] (damage in an image, say)
+    /// comes out as it was: it is no failure of the device.
     fn doing(self, doing: impl Into<String>) -> Result<T> {
-        self.map_err(|source| Error::Io {
-            doing: doing.into(),
-            source,
+        self.map_err(|source| match source.downcast::<Error>() {
+            Ok(error) => error,
+            Err(source) => Error::Io {
+                doing: doing.into(),
+                source,
+            },
         })
     }
 }
@@ -244,5 +249,21 @@ impl<T> Doing<T> for io::Result<T> {
 impl<T> Doing<T> for rustix::io::Result<T> {
     fn doing(self, doing: impl Into<String>) -> Result<T> {
         self.map_err(io::Error::from).doing(doing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_stays_damage_on_its_way_through_a_reader() {
+        let damage = Error::damaged(Part::Image, "a block");
+        let through: io::Result<()> = Err(io::Error::new(io::ErrorKind::InvalidData, damage));
+        let error = through.doing("reading the image").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+        let device: io::Result<()> = Err(io::Error::other("the device is gone"));
+        let error = device.doing("reading the image").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
     }
 }

@@ -29,7 +29,7 @@ fn exception_store() {
         seeds: seeds::stores,
         run: overlay::run,
         repair: nothing,
-        executions: 3000,
+        executions: 6000,
     };
     target.fuzz(TARGETS);
 }
@@ -41,7 +41,7 @@ fn squashfs_image() {
         seeds: seeds::images,
         run: squashfs::run,
         repair: nothing,
-        executions: 1500,
+        executions: 4000,
     };
     target.fuzz(TARGETS);
 }
@@ -65,7 +65,7 @@ fn whole_stick() {
         seeds: seeds::sticks,
         run: sticks::run,
         repair: nothing,
-        executions: 200,
+        executions: 1500,
     };
     target.fuzz(TARGETS);
 }
@@ -77,7 +77,7 @@ fn disk() {
         seeds: seeds::disks,
         run: small::disk,
         repair: nothing,
-        executions: 3000,
+        executions: 10_000,
     };
     target.fuzz(TARGETS);
 }

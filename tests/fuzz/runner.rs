@@ -35,6 +35,8 @@ const MOST_MEMORY: usize = 256 << 20;
 const FAR_TOO_MUCH: usize = 1 << 30;
 /// So many inputs are kept to be damaged further.
 const MOST_KEPT: usize = 400;
+/// More ends are not told apart.
+const MOST_ENDS: usize = 50_000;
 /// Kept inputs have no more edits than this.
 const MOST_EDITS: usize = 24;
 
@@ -208,8 +210,9 @@ impl Target {
         Session {
             target: self,
             seeds,
-            kept: Vec::new(),
+            kept: Default::default(),
             ends: HashSet::new(),
+            through: 0,
             slowest: Duration::ZERO,
             largest: 0,
         }
@@ -235,8 +238,11 @@ impl Target {
 struct Session<'a> {
     target: &'a Target,
     seeds: Vec<Seed>,
-    kept: Vec<Input>,
+    /// What was refused, and what was not.
+    kept: [Vec<Input>; 2],
     ends: HashSet<String>,
+    /// Inputs that nothing was found wrong with.
+    through: u64,
     slowest: Duration,
     largest: usize,
 }
@@ -262,8 +268,10 @@ impl Session<'_> {
                 repair: false,
             };
             let end = self.expect_sound(good);
-            let seed = self.seeds[seed].name.lines().next().unwrap_or_default();
-            say(&format!("{name}: {seed}: {end}"));
+            if most != self.target.executions {
+                let seed = self.seeds[seed].name.lines().next().unwrap_or_default();
+                say(&format!("{name}: {seed}: {end}"));
+            }
         }
         let running = File::create(&path).unwrap();
         let mut random = [0; 32];
@@ -275,9 +283,11 @@ impl Session<'_> {
         let mut done = 0;
         while done < most && time.is_none_or(|time| begin.elapsed() < time) {
             let mut input = strategy.new_tree(&mut runner).unwrap().current();
-            // Every other time more damage to what came to an end of its own.
-            if done % 2 == 1 && !self.kept.is_empty() {
-                let base = &self.kept[(done / 2) as usize * 7 % self.kept.len()];
+            // Two of three times more damage to what came to an end of its own: in turn to what
+            // was refused, and to what was not.
+            let kept = &self.kept[(done % 2) as usize];
+            if done % 3 != 0 && !kept.is_empty() {
+                let base = &kept[(done / 3) as usize * 7 % kept.len()];
                 let edits = base.edits.iter().cloned().chain(input.edits);
                 input = Input {
                     seed: base.seed,
@@ -294,9 +304,9 @@ impl Session<'_> {
         fs::remove_file(&path).unwrap();
         let rate = done as f64 / begin.elapsed().as_secs_f64();
         say(&format!(
-            "{name}: {done} executions, {rate:.0} a second, {} ends, {} kept, slowest {} ms, most memory {} KiB",
+            "{name}: seed {start}, {done} executions, {rate:.0} a second, {} not refused, {} ends, slowest {} ms, most memory {} KiB",
+            self.through,
             self.ends.len(),
-            self.kept.len(),
             self.slowest.as_millis(),
             self.largest >> 10,
         ));
@@ -310,12 +320,15 @@ impl Session<'_> {
         let (Ok(end) | Err(Ended::Refused(end))) = &tried.verdict else {
             return tried.verdict;
         };
-        if self.ends.len() < 100 * MOST_KEPT
-            && self.ends.insert(end.clone())
-            && (1..=MOST_EDITS).contains(&input.edits.len())
-            && self.kept.len() < MOST_KEPT
-        {
-            self.kept.push(input.clone());
+        self.through += u64::from(tried.verdict.is_ok());
+        let new = self.ends.len() < MOST_ENDS && self.ends.insert(end.clone());
+        if new && (1..=MOST_EDITS).contains(&input.edits.len()) {
+            let kept = &mut self.kept[usize::from(tried.verdict.is_ok())];
+            if kept.len() < MOST_KEPT {
+                kept.push(input.clone());
+            } else {
+                kept[self.ends.len() % MOST_KEPT] = input.clone();
+            }
         }
         tried.verdict
     }

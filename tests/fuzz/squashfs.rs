@@ -100,7 +100,16 @@ pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
         "{written:?}, {forecast:?}"
     );
     compare(&image, &changes, &options, out.into_bytes())?;
-    Ok(format!("{end}; rewritten"))
+    let few = |count: u64| count.checked_ilog2().map_or(0, |power| power + 1);
+    Ok(format!(
+        "{end}; {} blocks of {}, {} kept bytes, {} recoded, {} zeroed, {}",
+        few(image.blocks()),
+        image.block_bytes(),
+        few(written.copied.0) / 3,
+        few(written.recoded),
+        few(written.zeroed),
+        image.compression(),
+    ))
 }
 
 /// Reads blocks in each way; the inner result is damage in the data alone.

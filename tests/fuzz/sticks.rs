@@ -22,6 +22,8 @@ use sugar_cellar::tidy;
 const OVERLAY: &str = "overlay-LEARNER-0123";
 /// A longer inner image is not compared byte by byte.
 const LONGEST: u64 = 8 << 20;
+/// A file system's block.
+const PIECE: u64 = 1024;
 
 struct Alone;
 
@@ -31,31 +33,49 @@ impl Guard for Alone {
     }
 }
 
-/// What the learner has; none where it cannot be read.
-fn has(folder: &FaultFolder) -> Option<Vec<u8>> {
+/// What the learner has.
+struct Learner {
+    /// In pieces of [`PIECE`]; none where one cannot be read.
+    pieces: Vec<Option<Vec<u8>>>,
+    free: Option<FreeBlocks>,
+}
+
+/// None where nothing can be read.
+fn has(folder: &FaultFolder) -> Option<Learner> {
     let image = Image::open(Arc::new(folder.open(IMAGE).ok()?)).ok()?;
     let store = folder.open(OVERLAY).ok()?;
     let list = ExceptionStore::read(&store, Some(image.inner_bytes())).ok()?;
-    if image.inner_bytes().0 > LONGEST {
+    let size = image.inner_bytes().0;
+    if size > LONGEST || !list.is_valid() {
         return None;
     }
-    let mut bytes = vec![0; image.inner_bytes().0 as usize];
-    let merged = Merged::new(image.reader(4), &store, &list).ok()?;
-    merged.read_at(&mut bytes, 0).ok()?;
-    Some(bytes)
+    let merged = Merged::new(image.reader(16), &store, &list).ok()?;
+    let piece = |start: u64| {
+        let mut bytes = vec![0; PIECE.min(size - start) as usize];
+        merged.read_at(&mut bytes, start).ok().map(|()| bytes)
+    };
+    let pieces = (0..size).step_by(PIECE as usize).map(piece).collect();
+    let free = match free_blocks(&merged, &Silent) {
+        Ok(Trust::Free(free)) => Some(free),
+        _ => None,
+    };
+    Some(Learner { pieces, free })
 }
 
-/// The same, but for what no file uses.
-fn same(before: &[u8], after: &[u8], free: Option<&FreeBlocks>) -> bool {
-    let step = 1024;
-    let chunks = before.chunks(step).zip(after.chunks(step)).enumerate();
-    before.len() == after.len()
-        && chunks
-            .filter(|(_, (old, new))| old != new)
-            .all(|(index, _)| {
-                let start = (index * step) as u64;
-                free.is_some_and(|free| free.is_free_range(start..start + step as u64))
-            })
+/// Where the learner has something else now than before, and a file uses it.
+fn lost(before: &Learner, after: &Learner) -> Option<u64> {
+    if before.pieces.len() != after.pieces.len() {
+        return Some(u64::MAX);
+    }
+    let pairs = before.pieces.iter().zip(&after.pieces);
+    let starts = (0..).step_by(PIECE as usize).zip(pairs);
+    starts
+        .filter(|(_, (old, new))| old != new)
+        .map(|(start, _)| start)
+        .find(|start| {
+            let free = before.free.as_ref();
+            !free.is_some_and(|free| free.is_free_range(*start..*start + PIECE))
+        })
 }
 
 pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
@@ -74,10 +94,6 @@ pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
         threads: 1,
     };
     let before = has(&folder);
-    let free = match before.as_ref().map(|view| free_blocks(view, &Silent)) {
-        Some(Ok(Trust::Free(free))) => Some(free),
-        _ => None,
-    };
     if let Ok(image) = Image::open(Arc::new(image.to_vec()))
         && image.inner_bytes().0 <= LONGEST
         && let Err(error) = check::image(&image, 1, &Silent)
@@ -113,21 +129,27 @@ pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
             "{error}, and the image is another"
         );
     }
-    match (&before, has(&folder)) {
+    match (&before, &has(&folder)) {
         (Some(before), Some(after)) => {
+            let lost = lost(before, after);
+            ensure!(lost.is_none(), "{done:?}: other content at {lost:?}");
+        }
+        (None, None) => {}
+        (before, _) => {
+            let was = before.is_some();
             ensure!(
-                same(before, &after, free.as_ref()),
-                "{done:?}: image (+) overlay changed"
+                false,
+                "{done:?}: could be read before: {was}, and now: {}",
+                !was
             );
         }
-        (Some(_), None) => ensure!(
-            false,
-            "{done:?}: image (+) overlay cannot be read any longer"
-        ),
-        (None, Some(_)) => ensure!(false, "{done:?}: unreadable before"),
-        (None, None) => {}
     }
     let done = done?;
     ensure!(names == [OVERLAY, IMAGE], "{done}, and left are {names:?}");
-    Ok(done.into())
+    let readable = before.map_or(0, |before| before.pieces.iter().flatten().count());
+    Ok(format!(
+        "{done}, {} readable, {} bytes of overlay",
+        readable / 64,
+        overlay.len() >> 14
+    ))
 }

@@ -32,7 +32,9 @@ fn every_way_of_mksquashfs_reads() {
         }
         assert!(all == inner, "{way}");
         assert_eq!(image.length_of(image.blocks()), 0);
-        assert_eq!(image.block(image.blocks()), Block::Hole);
+        for behind in [image.blocks(), image.blocks() + 1, u64::MAX] {
+            assert_eq!(image.block(behind), Block::Hole, "{way}");
+        }
         let reader = image.reader(2);
         for (at, length) in [
             (0, 10),
