@@ -92,12 +92,12 @@ fn without_a_terminal_yes_is_needed() {
 /// Runs a refresh on a terminal (script, of Debian's base) and types `answer`.
 fn answered(place: &Place, answer: &str) -> (Option<i32>, String) {
     let helper = env!("CARGO_BIN_EXE_sugar-cellar-helper");
-    let line = format!(
-        "LC_ALL=C.UTF-8 '{helper}' refresh '{}'",
-        place.stick().display()
-    );
+    // In the shell's place: a shell that waits dies of the Ctrl-C itself.
+    let line = format!("exec '{helper}' refresh '{}'", place.stick().display());
     let mut script = Command::new("script")
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env("LC_ALL", "C.UTF-8")
+        .env("SHELL", "/bin/sh")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
