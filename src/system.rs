@@ -1,5 +1,5 @@
 //! The edge of calls that no safe wrapper offers: a loop device that is set up
-//! in one step, what file a loop device holds, and the person's locale.
+//! in one step, what file a loop device holds, programs that end with us, and the person's locale.
 //!
 //! Numbers and shapes of the loop calls are those of linux/loop.h.
 #![allow(unsafe_code)]
@@ -8,6 +8,7 @@ use rustix::fd::{AsFd, AsRawFd};
 use rustix::ioctl::{self, Opcode};
 use std::ffi::CStr;
 use std::io;
+use std::process::Command;
 
 const LOOP_GET_STATUS64: Opcode = 0x4c05;
 const LOOP_CONFIGURE: Opcode = 0x4c0a;
@@ -113,6 +114,18 @@ pub fn loop_status(device: impl AsFd) -> io::Result<LoopStatus> {
         inode: info.inode,
         own_device: info.own_device,
     })
+}
+
+/// Has the kernel end the program that `command` starts when the thread that starts it ends,
+/// kill -9 of the whole process included.
+pub fn ends_with_us(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    let ask = || {
+        let signal = Some(rustix::process::Signal::KILL);
+        Ok(rustix::process::set_parent_process_death_signal(signal)?)
+    };
+    // SAFETY: between fork and exec it makes one system call, takes no lock and no memory.
+    unsafe { command.pre_exec(ask) };
 }
 
 /// Takes the language and the way to write numbers from the environment (setlocale(3)).

@@ -8,7 +8,6 @@ use super::{STICK, named, tell, words};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::protocol::{Plan, Refusal, Stage};
-use crate::refresh;
 use crate::stick::{Access, InUse, Stick};
 use std::path::PathBuf;
 
@@ -51,7 +50,7 @@ fn look(args: &Args, name: &str, console: &Console) -> Result<Exit> {
 
 /// The plan of an open stick.
 pub fn draw(opened: &Opened, choices: &Choices, progress: &dyn Progress) -> Result<Plan> {
-    let plan = refresh::plan(opened.target(), choices.options(), progress)?;
+    let plan = choices.plan(opened.target(), progress)?;
     let mut refusals: Vec<Refusal> = plan.obstacle().map(refusal).into_iter().collect();
     refusals.extend(in_the_way(opened.stick())?.as_ref().map(refusal));
     Ok(Plan {

@@ -8,8 +8,10 @@ use super::{STICK, ask, named, plan, tell};
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::protocol::{Event, Stage};
-use crate::refresh::{self, Options};
+use crate::refresh::{self, Kernel, Options};
+use crate::sources::Target;
 use crate::squash::Compression;
+use crate::storage::DiskFolder;
 use std::path::{Path, PathBuf};
 
 /// Fold a stick's overlay back into its image: nothing is lost, and the overlay is empty again
@@ -39,6 +41,20 @@ pub struct Choices {
     /// Keep what deleted files held, instead of zeros
     #[arg(long)]
     keep_deleted: bool,
+    /// How image and overlay are merged
+    #[arg(long, value_enum, default_value_t = Engine::Direct, value_name = "NAME")]
+    engine: Engine,
+    /// A folder with room for the whole root file system, for the kernel engine
+    #[arg(long, value_name = "DIR", required_if_eq("engine", "kernel"))]
+    scratch: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Engine {
+    /// Changed blocks straight into a copy of the image
+    Direct,
+    /// By the kernel and mksquashfs: slow, for comparison; needs root
+    Kernel,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,7 +69,7 @@ enum Kind {
 
 impl Choices {
     /// For the library.
-    pub fn options(&self) -> Options {
+    fn options(&self) -> Options {
         Options {
             compression: match self.compression {
                 Kind::Keep => None,
@@ -62,6 +78,31 @@ impl Choices {
             },
             keep_deleted: self.keep_deleted,
             threads: super::threads(),
+        }
+    }
+
+    /// The plan of a refresh done so.
+    pub fn plan<'f>(
+        &self,
+        target: Target<'f, DiskFolder>,
+        progress: &dyn Progress,
+    ) -> Result<refresh::Plan<'f, DiskFolder>> {
+        // What it cannot do without is asked for before anything is read.
+        let kernel = match (self.engine, &self.scratch) {
+            (Engine::Kernel, Some(scratch)) => Some(Kernel::new(scratch)?),
+            _ => None,
+        };
+        let plan = refresh::plan(target, self.options(), progress)?;
+        match kernel {
+            Some(kernel) => plan.by_kernel(kernel),
+            None => Ok(plan),
+        }
+    }
+
+    fn shares(&self) -> &'static [Share] {
+        match self.engine {
+            Engine::Direct => SHARES,
+            Engine::Kernel => KERNEL_SHARES,
         }
     }
 }
@@ -77,6 +118,14 @@ const SHARES: &[Share] = &[
     (Stage::Check, 5),
     (Stage::Build, 65),
     (Stage::Verify, 25),
+    (Stage::Commit, 1),
+    (Stage::Drop, 4),
+];
+const KERNEL_SHARES: &[Share] = &[
+    (Stage::Check, 5),
+    (Stage::Merge, 15),
+    (Stage::Build, 65),
+    (Stage::Verify, 10),
     (Stage::Commit, 1),
     (Stage::Drop, 4),
 ];
@@ -120,13 +169,13 @@ fn one(path: &Path, args: &Args, jobs: &Jobs, console: &Console) -> Result<Exit>
     let work = |progress: &dyn Progress| {
         let target = opened.target();
         refresh::recover(target, super::threads(), &opened, progress)?;
-        let plan = refresh::plan(target, args.choices.options(), progress)?;
+        let plan = args.choices.plan(target, progress)?;
         if plan.is_needed() {
             refresh::refresh(plan.ready()?, &opened, progress)?;
         }
         opened.look()
     };
-    let (after, seconds) = jobs.run(&name, SHARES, work)?;
+    let (after, seconds) = jobs.run(&name, args.choices.shares(), work)?;
     let (before, after) = (opened.before.status.clone(), after.status);
     // Unmounted, where it was us who mounted it, before anybody reads that it is done.
     drop(opened);

@@ -1,15 +1,18 @@
 //! The refresh: absorb all, then drop all.
 //!
 //! [`plan`] reads and decides, and changes nothing. [`Plan::ready`] gives what [`refresh`]
-//! consumes: build ([`direct`]) -> verify ([`verify`]) -> exchange, drop, remove ([`commit`]).
+//! consumes: build ([`direct`] or [`kernel`]) -> verify ([`verify`]) -> exchange, drop, remove
+//! ([`commit`]).
 //! What a cut left is put right first, by comparing ([`recover`]).
 
 mod commit;
 mod direct;
+mod kernel;
 mod plan;
 mod recover;
 mod verify;
 
+pub use kernel::Kernel;
 pub use plan::{Options, Plan, Ready, plan};
 pub use recover::{Recovered, recover, settle};
 
@@ -53,7 +56,10 @@ fn build_and_verify<F: Folder>(
     progress: &dyn Progress,
 ) -> Result<()> {
     let folder = ready.target.folder;
-    direct::build(&ready.sources, &ready.options, &file, progress)?;
+    match &ready.kernel {
+        None => direct::build(&ready.sources, &ready.options, &file, progress)?,
+        Some(kernel) => kernel::build(kernel, ready, &file, progress)?,
+    }
     file.sync().doing("writing the new image to the device")?;
     drop(file);
     folder.sync().doing("writing the new image to the device")?;

@@ -1,6 +1,7 @@
 //! What a refresh would do, what it needs, and why not, if not. Changes nothing.
 
 use super::SECOND;
+use super::kernel::{self, Kernel};
 use crate::error::{Doing, Error, Part, Result};
 use crate::ext4::Finding;
 use crate::progress::Progress;
@@ -59,6 +60,8 @@ pub struct Ready<'f, F: Folder> {
     pub(super) target: Target<'f, F>,
     pub(super) options: Options,
     pub(super) sources: Sources<F::File>,
+    /// The kernel engine; none for the direct one.
+    pub(super) kernel: Option<Kernel>,
 }
 
 impl<'f, F: Folder> Plan<'f, F> {
@@ -75,6 +78,39 @@ impl<'f, F: Folder> Plan<'f, F> {
         } = &self.ready;
         let now = sources.image.compression();
         !sources.list.is_empty() || options.compression.is_some_and(|wanted| wanted != now)
+    }
+
+    /// The same by the kernel engine, which needs room in its scratch folder, and compresses
+    /// all blocks anew.
+    ///
+    /// How large the new image becomes is only estimated then: a stick or file system that turns
+    /// out to be too small is met while it is written, and the stick stays as it was.
+    pub fn by_kernel(mut self, kernel: Kernel) -> Result<Plan<'f, F>> {
+        let Ready {
+            target,
+            sources,
+            options,
+            ..
+        } = &self.ready;
+        let mut needed = kernel::scratch_needed(sources);
+        if kernel.is_on(target.folder)? {
+            needed += self.image.largest_bytes;
+        }
+        let available = kernel.available()?;
+        if self.obstacle.is_none() && needed > available {
+            self.obstacle = Some(Error::NoSpace {
+                part: Part::Scratch,
+                needed,
+                available,
+            });
+        }
+        let blocks = PlannedBlocks {
+            changed: kernel::stored_blocks(sources),
+            ..self.blocks.clone()
+        };
+        self.seconds = estimate(target.folder, sources, options, &self.image, &blocks)?;
+        self.ready.kernel = Some(kernel);
+        Ok(self)
     }
 
     /// What [`super::refresh`] takes; the obstacle, where there is one.
@@ -130,6 +166,7 @@ pub fn plan<'f, F: Folder>(
             target,
             options,
             sources,
+            kernel: None,
         },
     })
 }

@@ -63,7 +63,19 @@ pub mod flags {
     /// Fragment blocks are stored as they are (`-noF`).
     pub const PLAIN_FRAGMENTS: u16 = 1 << 3;
     /// Something is stored as it is: one of the above, extended attributes or ids.
-    pub const PLAIN: u16 = PLAIN_INODES | PLAIN_DATA | PLAIN_FRAGMENTS | 1 << 8 | 1 << 11;
+    pub const PLAIN: u16 = PLAIN_INODES | PLAIN_DATA | PLAIN_FRAGMENTS | PLAIN_XATTRS | PLAIN_IDS;
+    /// No file's end shares a block with others' (`-no-fragments`).
+    pub const NO_FRAGMENTS: u16 = 1 << 4;
+    /// Every file's end does (`-always-use-fragments`).
+    pub const ALWAYS_FRAGMENTS: u16 = 1 << 5;
+    /// Files with the same contents share them (not with `-no-duplicates`).
+    pub const DUPLICATES: u16 = 1 << 6;
+    /// Extended attributes are stored as they are (`-noX`).
+    pub const PLAIN_XATTRS: u16 = 1 << 8;
+    /// No extended attributes are stored (`-no-xattrs`).
+    pub const NO_XATTRS: u16 = 1 << 9;
+    /// Ids are stored as they are (`-noId`).
+    pub const PLAIN_IDS: u16 = 1 << 11;
     /// There is an export table.
     pub const EXPORT: u16 = 1 << 7;
     /// Compressor options follow the superblock.

@@ -10,6 +10,7 @@
 //! changes  items  recode  pool    what changes, what is done with each part, by several threads
 //! renew  write  forecast          a new image, and its size beforehand
 //! compare                         two images
+//! maker                           how mksquashfs would make such an image
 //! ```
 
 mod changes;
@@ -20,6 +21,7 @@ pub mod format;
 mod inode;
 mod items;
 mod lzo;
+mod maker;
 mod meta;
 mod pool;
 mod read;
@@ -37,6 +39,7 @@ pub use codec::XZ_PRESET;
 pub use compare::{Blocks, same_block, same_but_inner};
 pub use forecast::{Forecast, forecast};
 pub use format::{Compression, SizeWord};
+pub use maker::options as mksquashfs_options;
 pub use read::{Archive, Block, Contents, Image, Tail, is_erofs};
 pub use reader::InnerReader;
 pub use write::{Written, rewrite};

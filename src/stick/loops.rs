@@ -11,9 +11,13 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::time::Duration;
 
 /// So often another process may take the free loop device before us.
 const TRIES: usize = 32;
+/// How often, and how long between, a device that was let go is looked at.
+const RELEASE_TRIES: usize = 150;
+const RELEASE_PAUSE: Duration = Duration::from_millis(20);
 
 /// A loop device of ours. Whatever ends this process ends it: the kernel unbinds
 /// it when the last one closes it, and it is bound in one call.
@@ -42,6 +46,22 @@ impl Loop {
     /// The device, to mount it.
     pub fn file(&self) -> &File {
         &self.device
+    }
+
+    /// Lets go of the file, and waits for a moment until the kernel has: whoever looks at new
+    /// devices may hold this one a little longer than we do.
+    pub fn release(self) {
+        let number = self.number();
+        drop(self.device);
+        let Ok(number) = number else { return };
+        let held = format!("/sys/dev/block/{number}/loop/backing_file");
+        for _ in 0..RELEASE_TRIES {
+            if !Path::new(&held).exists() {
+                return;
+            }
+            std::thread::sleep(RELEASE_PAUSE);
+        }
+        log::warn!("loop device {number} is held by somebody else, too");
     }
 
     /// Its device number.

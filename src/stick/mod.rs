@@ -23,6 +23,8 @@ pub mod table;
 pub use host::{Device, Host};
 pub use in_use::InUse;
 pub use layout::{ImageContent, Layout, Overlay};
+pub(crate) use loops::{Loop, Window};
 pub use mount::Access;
+pub(crate) use mount::{Detached, squashfs};
 pub use open::Stick;
 pub use reach::Caller;

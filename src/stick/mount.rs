@@ -42,6 +42,19 @@ pub struct Kept {
     device: Option<Loop>,
 }
 
+impl Detached {
+    /// Unmounts it and waits until nothing holds the file beneath it any more. To be dropped
+    /// before: whatever is open beneath it.
+    pub fn release(self) {
+        drop(self.root);
+        let Kept { _mount, device } = self.kept;
+        drop(_mount);
+        if let Some(device) = device {
+            device.release();
+        }
+    }
+}
+
 impl Kept {
     /// Our own loop device beneath it.
     pub fn loop_device(&self) -> Option<&Loop> {
@@ -71,6 +84,24 @@ pub fn window(
         Access::Write => How::Writing,
     };
     let mounted = attach(device.file(), kind.driver(), how)?;
+    Ok(Detached {
+        root: mounted.root,
+        kept: Kept {
+            device: Some(device),
+            ..mounted.kept
+        },
+    })
+}
+
+/// Mounts a SquashFS image, to read.
+pub fn squashfs(image: &File) -> Result<Detached> {
+    let window = Window {
+        offset: Bytes(0),
+        length: None,
+        read_only: true,
+    };
+    let device = Loop::attach(image, window)?;
+    let mounted = attach(device.file(), "squashfs", How::Reading)?;
     Ok(Detached {
         root: mounted.root,
         kept: Kept {

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Dir, FallocateFlags, FileType, Mode, OFlags, RenameFla
 use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -146,6 +146,10 @@ impl Storage for DiskFile {
         if let Err(error) = rustix::fs::fadvise(&self.file, offset, Some(length), advice) {
             log::debug!("advising the kernel to write: {error}");
         }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
     }
 }
 

@@ -11,6 +11,7 @@ pub use disk::{DiskFile, DiskFolder};
 
 use crate::units::Bytes;
 use std::io;
+use std::os::fd::BorrowedFd;
 
 /// Something that can be read at any place, from several threads.
 pub trait ReadAt: Send + Sync {
@@ -44,6 +45,12 @@ pub trait Storage: ReadAt {
     /// Begins to bring written bytes to the device, without waiting, so that a later
     /// [`Storage::sync`] has less to do. A hint: nothing is promised, nothing can fail.
     fn start_writing(&self, _offset: u64, _length: u64) {}
+
+    /// The open file, for what only the kernel can do with one (a loop device, another program).
+    /// None where it is no real file.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// What a name in a [`Folder`] stands for. Links are never followed.

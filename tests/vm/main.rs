@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod engines;
 mod harness;
 mod kernel_written;
 mod machine;

@@ -51,7 +51,7 @@ fn refreshed(live: &Path, keep_deleted: bool) -> Result<()> {
 }
 
 /// The inner image, as unsquashfs finds it.
-fn inner(stick: &Written, live: &Path) -> PathBuf {
+pub fn inner(stick: &Written, live: &Path) -> PathBuf {
     let to = live.with_file_name("unpacked");
     run(Command::new("unsquashfs")
         .args(["-q", "-n", "-f", "-d"])
@@ -113,7 +113,7 @@ pub fn compare(name: &str, mut ours: Vec<u8>, merged: &Path, free: Free) -> usiz
 }
 
 /// After the journal's replay on a copy, e2fsck finds nothing.
-fn check(name: &str, image: &Path) {
+pub fn check(name: &str, image: &Path) {
     let copied = image.with_extension("copy");
     copy(image, &copied);
     run(Command::new("e2fsck")

@@ -136,7 +136,7 @@ fn kept(machine: &Machine) -> PathBuf {
 }
 
 /// An ext4 disk with what is in `folder`.
-fn ext4_disk(folder: &Path, disk: &Path, size: &str, options: &[&str]) {
+pub fn ext4_disk(folder: &Path, disk: &Path, size: &str, options: &[&str]) {
     run(Command::new("mke2fs")
         .args(["-q", "-F", "-t", "ext4", "-m", "0"])
         .args(options)

@@ -1,0 +1,49 @@
+# The kernel engine, and what the kernel itself does with odd stores. shellcheck shell=dash
+
+step() {
+    echo "== $(cut -d ' ' -f 1 /proc/uptime) $1"
+    SUGAR_CELLAR_ENGINES=$1 /engine-test --exact engines::inside --nocapture
+    # Whatever way it ended, nothing is left.
+    [ -z "$(losetup -a)" ]
+    [ "$(dmsetup ls)" = "No devices found" ]
+    [ -z "$(ls -A /data/scratch)" ]
+}
+
+# bare_merge NAME: what the kernel's own merge does with the store as it is.
+bare_merge() {
+    echo "== $(cut -d ' ' -f 1 /proc/uptime) bare merge of $1"
+    onto=$(losetup -f --show "/data/stores/$1.image")
+    from=$(losetup -f --show "/data/stores/$1.overlay")
+    dmsetup create merge --table "0 $(blockdev --getsz "$onto") snapshot-merge $onto $from P 8"
+    for _ in $(seq 200); do
+        # 0 131072 snapshot-merge 5648/65536 32
+        status=$(dmsetup status merge)
+        # shellcheck disable=SC2086 # to be split
+        set -- "$1" $status
+        case $5 in
+        */*) [ "${5%/*}" = "$6" ] && break ;;
+        *) break ;;
+        esac
+        sleep 0.1
+    done
+    echo "bare $1: $status"
+    dmsetup remove merge
+    losetup -d "$onto" "$from"
+    sync
+}
+
+# fill CHUNKS: a store of so many chunks of 4 KiB, used chunk by chunk until no more can be had.
+fill() {
+    truncate -s 4M /run/origin
+    rm -f /run/store
+    truncate -s $((4096 * $1)) /run/store
+    origin=$(losetup -r -f --show /run/origin)
+    store=$(losetup -f --show /run/store)
+    dmsetup create filled --table "0 8192 snapshot $origin $store PO 8"
+    dd if=/dev/urandom of=/dev/mapper/filled bs=4096 count=1000 oflag=direct status=none 2>/dev/null || true
+    dmsetup remove filled
+    dmsetup create filled --readonly --table "0 8192 snapshot $origin $store P 8"
+    echo "filled $1: $(dmsetup status filled)"
+    dmsetup remove filled
+    losetup -d "$origin" "$store"
+}
