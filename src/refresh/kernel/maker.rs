@@ -13,6 +13,7 @@ use crate::squash::{Image, mksquashfs_options};
 use crate::stick::{Detached, squashfs};
 use crate::system;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -138,8 +139,11 @@ impl Job<'_> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(mounted.root.handle(), path, flags, Mode::empty())
             .doing("opening the inner image")?;
-        let attributes = rustix::fs::flistxattr(&file, &mut [0u8; 0][..])
-            .doing("asking for the inner image's attributes")?;
+        let attributes = match rustix::fs::flistxattr(&file, &mut [0u8; 0][..]) {
+            // The image has none at all.
+            Err(Errno::OPNOTSUPP) => 0,
+            other => other.doing("asking for the inner image's attributes")?,
+        };
         let told = File::from(file)
             .metadata()
             .doing("looking at the inner image")?;
