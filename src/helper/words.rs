@@ -172,7 +172,13 @@ fn unsupported(part: Part) -> Said {
         }
         Part::Overlay => gettext("The stick's overlay is of a kind that is not handled."),
         Part::Ext4 => gettext("The stick's root file system is of a kind that is not handled."),
-        Part::Stick | Part::Scratch => gettext("This kind of stick is not handled."),
+        Part::Stick => gettext("This kind of stick is not handled."),
+        Part::Scratch => {
+            return said(
+                gettext("The kernel engine cannot work here."),
+                gettext("Nothing was changed; leave it out, or see in the details what it misses."),
+            );
+        }
     };
     said(
         what,

@@ -4,7 +4,7 @@
 use crate::harness::{self, Machine, run};
 use crate::kernel_written::{figures, merge, read};
 use crate::refreshed::{Alone, Free, OVERLAY, check, compare, inner, live_os};
-use crate::sticks::{KernelStatus, Written, copy, ext4_disk, parse_status, written};
+use crate::sticks::{Disk, Format, KernelStatus, Written, copy, ext4_disk, parse_status, written};
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -120,6 +120,29 @@ fn with_repeats(overlay: &Path) {
             .unwrap();
         file.write_all_at(&stored, place(slot)).unwrap();
     }
+    // And one of the middle of a run stands last: the kernel puts runs together in memory, takes
+    // the list from its end, and then finds the run where it looks for this one.
+    let entries: Vec<[u8; 16]> = (0..list.listed())
+        .map(|slot| {
+            file.read_exact_at(&mut stored, place(slot)).unwrap();
+            stored
+        })
+        .collect();
+    let number = |entry: &[u8]| u64::from_le_bytes(entry.try_into().unwrap());
+    let follows = |one: &[u8; 16], other: &[u8; 16]| {
+        (0..2).all(|part| {
+            let [one, other] = [one, other].map(|entry| number(&entry[8 * part..][..8]));
+            one + 1 == other
+        })
+    };
+    let from = entries.len() / 2;
+    let run = entries[from..].windows(3);
+    let middle = run
+        .enumerate()
+        .find(|(_, three)| follows(&three[0], &three[1]) && follows(&three[1], &three[2]));
+    let middle = entries[from + middle.unwrap().0 + 1];
+    file.write_all_at(&middle, place(list.listed() - 1))
+        .unwrap();
     let after = read(overlay, REPEATS).1;
     assert!(after.len() < list.len() && after.listed() == list.listed());
 }
@@ -169,14 +192,20 @@ fn the_kernel_engine_gives_what_the_kernel_merges() {
     let disk = folder.path().join("disk");
     ext4_disk(&data, &disk, "4G", &["-O", "^has_journal"]);
     fs::remove_dir_all(&data).unwrap();
+    let typical = CASES[0].stick(machine);
+    let (squashfs, overlay) = (typical.squashfs(), typical.overlay());
+    let fat = folder.path().join("fat");
+    let fat = Disk::make(&fat, Format::Fat32, 120, &squashfs, &overlay);
     let said = machine
         .guest("engines")
         .disk(&disk)
+        .disk(&fat.path)
         .program("engine-test", &std::env::current_exe().unwrap())
         .script("mount /dev/vda /data")
         .script(include_str!("guest/engines.sh"))
         .script("bare_merge repeats; bare_merge triple; fill 258; fill 259; fill 515; fill 516")
-        .script("step refused; step cancelled; step refreshed; umount /data")
+        .script("step refused; step cancelled; step refreshed; killed /dev/vdb; by_helper /dev/vdb")
+        .script("umount /data")
         .run()
         .expect_ok();
     println!("{said}");
@@ -189,6 +218,23 @@ fn the_kernel_engine_gives_what_the_kernel_merges() {
         let invalid = status(&format!("filled {chunks}: ")) == KernelStatus::Invalid;
         assert_eq!(invalid, !good, "{chunks}");
     }
+
+    // Without the repeats' being dropped first, the kernel gives it up half-way.
+    assert!(said.contains("snapshot-merge Merge failed"));
+    assert!(matches!(
+        status("bare triple: "),
+        KernelStatus::Figures(16, _, 16)
+    ));
+
+    fat.check();
+    assert_eq!(fat.names(), [fat.overlay(), "squashfs.img".to_owned()]);
+    assert!(said.contains(r#""event":"finished""#));
+    let unpacked = folder.path().join("unpacked");
+    run(Command::new("unsquashfs")
+        .args(["-q", "-n", "-d"])
+        .args([&unpacked, &fat.extract("squashfs.img")]));
+    let bytes = fs::read(unpacked.join("LiveOS").join(typical.base.inner)).unwrap();
+    compare("fat", bytes, &typical.merged().unwrap(), Free::Zero);
 
     run(Command::new("debugfs")
         .arg("-R")

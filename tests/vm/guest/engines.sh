@@ -1,12 +1,20 @@
 # The kernel engine, and what the kernel itself does with odd stores. shellcheck shell=dash
 
-step() {
-    echo "== $(cut -d ' ' -f 1 /proc/uptime) $1"
-    SUGAR_CELLAR_ENGINES=$1 /engine-test --exact engines::inside --nocapture
-    # Whatever way it ended, nothing is left.
+# Whatever way it ended.
+nothing_left() {
+    for _ in $(seq 100); do
+        [ -n "$(losetup -a)" ] || break
+        sleep 0.1
+    done
     [ -z "$(losetup -a)" ]
     [ "$(dmsetup ls)" = "No devices found" ]
     [ -z "$(ls -A /data/scratch)" ]
+}
+
+step() {
+    echo "== $(cut -d ' ' -f 1 /proc/uptime) $1"
+    SUGAR_CELLAR_ENGINES=$1 /engine-test --exact engines::inside --nocapture
+    nothing_left
 }
 
 # bare_merge NAME: what the kernel's own merge does with the store as it is.
@@ -46,4 +54,34 @@ fill() {
     echo "filled $1: $(dmsetup status filled)"
     dmsetup remove filled
     losetup -d "$origin" "$store"
+}
+
+engine() {
+    sugar-cellar-helper "$@" --engine kernel --scratch /data/scratch --json </dev/null
+}
+
+# killed DEVICE: in the middle of the merge, and of mksquashfs's work.
+killed() {
+    for what in 'losetup -a | grep -q scratch' 'pidof mksquashfs'; do
+        echo "== $(cut -d ' ' -f 1 /proc/uptime) killed: $what"
+        engine refresh "$1" --yes >/run/said 2>&1 &
+        child=$!
+        until eval "$what" >/dev/null; do
+            kill -0 $child || { cat /run/said; return 1; }
+        done
+        kill -9 $child
+        wait $child || true
+        nothing_left
+    done
+}
+
+# by_helper DEVICE: as a person asks for it.
+by_helper() {
+    echo "== $(cut -d ' ' -f 1 /proc/uptime) by the helper"
+    engine plan "$1"
+    # Not for whoever became root by pkexec: nobody's path is followed then.
+    ! PKEXEC_UID=1000 engine refresh "$1" --yes 2>&1
+    engine refresh "$1" --yes
+    nothing_left
+    echo "== $(cut -d ' ' -f 1 /proc/uptime) done"
 }
