@@ -134,6 +134,7 @@ fn what_makes_no_sense_ends_with_2() {
         &["plan"],
         &["refresh"],
         &["refresh", "/nowhere", "--compression", "zip"],
+        &["refresh", "/nowhere", "--engine", "kernel"],
         &["enlarge", "/nowhere"],
         &["enlarge", "/nowhere", "-1M"],
         &["enlarge", "/nowhere", "much"],

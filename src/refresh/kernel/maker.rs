@@ -109,12 +109,13 @@ impl Job<'_> {
             }
             text
         };
+        let total = self.old.inner_bytes().0;
         std::thread::scope(|scope| {
             let listener = scope.spawn(listen);
             let status = running.wait(|| {
                 let read = inner.stream_position()?;
-                let total = self.old.inner_bytes().0;
-                progress.step(Stage::Build, read.min(total), total);
+                // What it has read it has not compressed yet.
+                progress.step(Stage::Build, read.min(total.saturating_sub(1)), total);
                 Ok(progress.cancelled())
             });
             drop(running);
@@ -126,6 +127,7 @@ impl Job<'_> {
                         // Whether it matters is for the comparison of both images to find out.
                         log::warn!("{PROGRAM}: {}", complaint.trim());
                     }
+                    progress.step(Stage::Build, total, total);
                     Ok(())
                 }
                 Some(status) => Err(went_wrong(status, &complaint)),

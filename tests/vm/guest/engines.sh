@@ -64,7 +64,9 @@ engine() {
 killed() {
     for what in 'losetup -a | grep -q scratch' 'pidof mksquashfs'; do
         echo "== $(cut -d ' ' -f 1 /proc/uptime) killed: $what"
-        engine refresh "$1" --yes >/run/said 2>&1 &
+        # Not by the function, which would be another process.
+        sugar-cellar-helper refresh "$1" --yes --engine kernel --scratch /data/scratch \
+            </dev/null >/run/said 2>&1 &
         child=$!
         until eval "$what" >/dev/null; do
             kill -0 $child || { cat /run/said; return 1; }
