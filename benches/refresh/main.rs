@@ -78,6 +78,7 @@ fn bench() -> Step {
         changes.push(change);
     }
     let classic = classic::run(&places, &corpus, &changes[0])?;
+    println!("classic: {}", classic.figures);
     table.classic = Some((classic.figures, classic.image_bytes));
     for change in &changes {
         for keep in [false, true] {
@@ -102,7 +103,7 @@ fn measured(places: &Places, corpus: &Corpus, change: &Change, keep: bool) -> Ou
         if keep {
             helper.arg("--keep-deleted");
         }
-        runs.push(measure::run(&mut helper)?);
+        let run = measure::run(&mut helper)?;
         let new = open(&stick.join("LiveOS/squashfs.img"))?;
         image_bytes = new.bytes().0;
         let touched = touched(&open(&corpus.image)?, &new)?;
@@ -110,7 +111,14 @@ fn measured(places: &Places, corpus: &Corpus, change: &Change, keep: bool) -> Ou
         if keep {
             change.holds(&new, &touched)?;
         }
-        limits.push(limit::run(places, &corpus.image, &new, &touched)?);
+        let limit = limit::run(places, &corpus.image, &new, &touched)?;
+        println!(
+            "{}: {run}; limit: {:.2} s",
+            name(change.percent, keep),
+            limit.seconds()
+        );
+        runs.push(run);
+        limits.push(limit);
     }
     let stick = change.stick(places, corpus)?;
     let mut four = Command::new(std::env::current_exe()?);
@@ -135,12 +143,23 @@ fn measured(places: &Places, corpus: &Corpus, change: &Change, keep: bool) -> Ou
     })
 }
 
-/// The blocks that the two images store in different bytes, holes in the new one left out.
+fn name(percent: u64, keep: bool) -> String {
+    let kept = if keep { " --keep-deleted" } else { "" };
+    format!("refresh, {percent} %{kept}")
+}
+
+/// The blocks that the two images store in different bytes; those left out that the new one does
+/// not compress: holes, and what cannot be compressed.
 fn touched(old: &Image, new: &Image) -> Outcome<Vec<u64>> {
     let (mut one, mut other) = (old.in_order(), new.in_order());
     let mut touched = Vec::new();
     for index in 0..new.blocks() {
-        if new.block(index) != Block::Hole && one.stored(index)? != other.stored(index)? {
+        let compressed = match new.block(index) {
+            Block::Hole => false,
+            Block::Stored { word, .. } => word.is_compressed(),
+            Block::Fragment(tail) => tail.fragment.word.is_compressed(),
+        };
+        if compressed && one.stored(index)? != other.stored(index)? {
             touched.push(index);
         }
     }

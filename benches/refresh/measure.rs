@@ -2,6 +2,7 @@
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use std::error::Error;
+use std::fmt;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -34,6 +35,17 @@ impl Figures {
             processor: self.processor + next.processor,
             peak: self.peak.max(next.peak),
         }
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = self.peak >> 20;
+        write!(
+            f,
+            "{:.2} s, CPU {:.2} s, {mib} MiB",
+            self.wall, self.processor
+        )
     }
 }
 

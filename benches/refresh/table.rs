@@ -59,9 +59,12 @@ impl fmt::Display for Table {
             writeln!(f)?;
         }
         for one in &self.refreshes {
-            let kept = if one.keep { " --keep-deleted" } else { "" };
-            let name = format!("refresh, {} %{kept}", one.percent);
-            row(f, &name, &one.figures, one.image_bytes)?;
+            row(
+                f,
+                &super::name(one.percent, one.keep),
+                &one.figures,
+                one.image_bytes,
+            )?;
             if let Some((classic, _)) = &self.classic {
                 write!(
                     f,
@@ -122,8 +125,7 @@ impl Table {
             Some(20.0),
         )?;
         for one in &self.refreshes {
-            let kept = if one.keep { " --keep-deleted" } else { "" };
-            let name = |what: &str| format!("{} %{kept}, {what}", one.percent);
+            let name = |what: &str| format!("{}, {what}", super::name(one.percent, one.keep));
             if let Some((classic, bytes)) = self.classic {
                 for (percent, least, aim) in FASTER {
                     if percent == one.percent {
