@@ -17,8 +17,9 @@ use crate::squash::{self, Block, Blocks, Image};
 use crate::storage::ReadAt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Blocks that a thread takes at once: some megabytes, of which a little is read twice.
-const RUN: u64 = 256;
+/// Blocks that a thread takes at once: some megabytes to read, and no more to decode than keeps
+/// the others waiting for a moment at the end.
+const RUN: u64 = 64;
 
 /// `Err(Damaged)` names a place where the new image is not what the rule asks for.
 pub(super) fn verify<S: ReadAt>(
@@ -44,6 +45,8 @@ pub(super) fn verify<S: ReadAt>(
     };
     over_blocks(new.blocks(), RUN, threads, state, |checker, run| {
         progress.check()?;
+        checker.old_blocks.up_to(run.end);
+        checker.new_blocks.up_to(run.end);
         for block in run {
             checker.check(block)?;
             let so_far = done.fetch_add(1, Ordering::Relaxed) + 1;

@@ -25,6 +25,8 @@ pub struct Blocks<'a> {
     window: Vec<u8>,
     /// Where the window begins in the image.
     start: u64,
+    /// No window goes beyond this place.
+    until: u64,
 }
 
 impl Image {
@@ -34,11 +36,18 @@ impl Image {
             image: self,
             window: Vec::new(),
             start: 0,
+            until: self.shared.data.end,
         }
     }
 }
 
 impl Blocks<'_> {
+    /// From here on nothing is read ahead from block `index` on: somebody else reads it.
+    pub fn up_to(&mut self, index: u64) {
+        let inner = &self.image.inner;
+        self.until = inner.block_at((index as usize).min(inner.file.words.len()));
+    }
+
     /// The stored bytes of block `index`: empty for a hole, the whole fragment block for a part of
     /// one.
     pub fn stored(&mut self, index: u64) -> Result<&[u8]> {
@@ -50,7 +59,7 @@ impl Blocks<'_> {
         let length = word.bytes() as usize;
         let end = self.start + self.window.len() as u64;
         if at < self.start || at + length as u64 > end {
-            let room = self.image.shared.data.end.saturating_sub(at);
+            let room = self.until.saturating_sub(at);
             self.window.clear();
             self.window.resize(AHEAD.min(room as usize).max(length), 0);
             // Nothing is in the window if reading fails.

@@ -26,8 +26,9 @@ use std::ops::Range;
 
 /// What is written at once, and what is copied between two looks at the window.
 const CHUNK: usize = 1 << 20;
-/// Blocks in work or waiting to be written take at most this together.
-const WINDOW_BYTES: usize = 8 << 20;
+/// Blocks in work or waiting to be written take at most this together. Changed blocks come in
+/// flocks, with long copies between: while one is copied, the next flock is compressed.
+const WINDOW_BYTES: usize = 24 << 20;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -132,7 +133,7 @@ impl Writer<'_> {
     /// Writes all data, while the pool compresses what comes next.
     fn data(&mut self, pool: &Pool<Work, Outcome>, items: Items<'_>) -> Result<()> {
         let block_size = self.image.shared.superblock.block_size as usize;
-        let window = (WINDOW_BYTES / block_size).clamp(4, 64);
+        let window = (WINDOW_BYTES / block_size).clamp(4, 192);
         let mut items = items.fuse();
         let mut pending: VecDeque<Pending> = VecDeque::new();
         let mut jobs = 0;
