@@ -7,6 +7,7 @@
 //! in order; contents are rewritten in the blocks that a file has, which changes nothing else.
 //! The choice is made by a generator with a fixed seed.
 
+use super::Touched;
 use super::corpus::{Corpus, free_in, regular_files};
 use super::measure::{Outcome, Step, prepare};
 use super::places::Places;
@@ -79,11 +80,11 @@ impl Change {
     }
 
     /// Makes sure that the new image holds what was changed.
-    pub fn holds(&self, new: &Image, touched: &[u64]) -> Step {
+    pub fn holds(&self, new: &Image, touched: &Touched) -> Step {
         let inner = File::open(&self.inner)?;
         let mut blocks = new.in_order();
         let mut plain = Vec::new();
-        for index in touched {
+        for index in touched.compressed.iter().chain(&touched.dense) {
             blocks.plain(*index, &mut plain)?;
             let mut wanted = vec![0; plain.len()];
             inner.read_exact_at(&mut wanted, index * new.block_bytes().0)?;

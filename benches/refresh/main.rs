@@ -4,9 +4,9 @@
 //! xz and 128 KiB blocks, with 1 % and 5 % of the used chunks changed, it measures
 //! - the classic way: unsquashfs, patch, mksquashfs with the same compressor and block size;
 //! - `sugar-cellar-helper refresh`, with and without `--keep-deleted`;
-//! - the limit, which no refresh that writes a new image and reads it back can beat: copy and sync
-//!   of the image, compressing just the blocks that changed, on all cores and with the same
-//!   preset, and one read of the new image past the page cache, one after another;
+//! - the limit: copy and sync of the image, compressing just the blocks that changed, on all cores
+//!   and with the same preset, and one read of the new image past the page cache, one after
+//!   another. "strict" leaves out those blocks that a refresh finds not worth compressing;
 //! - `status` of a 1 GiB store with 250,000 exceptions.
 //!
 //! Wall time, processor time of the process and all that it started (user and system), and peak
@@ -29,7 +29,7 @@ mod table;
 
 use changes::Change;
 use corpus::Corpus;
-use measure::{Figures, Outcome, Step};
+use measure::{Outcome, Step};
 use places::Places;
 use std::path::Path;
 use std::process::Command;
@@ -42,8 +42,8 @@ use sugar_cellar::squash::{Block, Image};
 use sugar_cellar::storage::{DiskFile, DiskFolder};
 use table::{Refresh, Table};
 
-/// Each refresh and each limit is measured this many times; the fastest run counts, on both sides.
-const RUNS: usize = 3;
+/// Each refresh, and its limit right after it, is measured this many times; medians count.
+const RUNS: usize = 5;
 /// What memory is measured with.
 const THREADS: usize = 4;
 /// `status` is measured this many times; the median counts.
@@ -94,52 +94,39 @@ fn bench() -> Step {
 /// Refreshes and limits in turn, so that both see the same machine.
 fn measured(places: &Places, corpus: &Corpus, change: &Change, keep: bool) -> Outcome<Refresh> {
     let mut runs = Vec::new();
-    let mut limits = Vec::new();
-    let (mut image_bytes, mut blocks) = (0, 0);
+    let (mut image_bytes, mut touched) = (0, Touched::default());
     for _ in 0..RUNS {
         let stick = change.stick(places, corpus)?;
         let mut helper = Command::new(HELPER);
-        helper.arg("refresh").arg(&stick).arg("--yes");
+        helper.args(["refresh", "--yes", "--json"]).arg(&stick);
         if keep {
             helper.arg("--keep-deleted");
         }
-        let run = measure::run(&mut helper)?;
+        let figures = measure::run(&mut helper)?;
         let new = open(&stick.join("LiveOS/squashfs.img"))?;
         image_bytes = new.bytes().0;
-        let touched = touched(&open(&corpus.image)?, &new)?;
-        blocks = touched.len();
+        touched = Touched::find(&open(&corpus.image)?, &new)?;
         if keep {
             change.holds(&new, &touched)?;
         }
         let limit = limit::run(places, &corpus.image, &new, &touched)?;
         println!(
-            "{}: {run}; limit: {:.2} s",
+            "{}: {figures}; limit {:.2} s",
             name(change.percent, keep),
             limit.seconds()
         );
-        runs.push(run);
-        limits.push(limit);
+        runs.push((figures, limit));
     }
     let stick = change.stick(places, corpus)?;
     let mut four = Command::new(std::env::current_exe()?);
     four.arg("refresh").arg(&stick).arg(THREADS.to_string());
-    let fastest = |times: &[f64]| times.iter().copied().fold(f64::INFINITY, f64::min);
-    let walls: Vec<f64> = runs.iter().map(|run| run.wall).collect();
-    let processors: Vec<f64> = runs.iter().map(|run| run.processor).collect();
-    let limits_walls: Vec<f64> = limits.iter().map(limit::Limit::seconds).collect();
     Ok(Refresh {
         percent: change.percent,
         keep,
-        figures: Figures {
-            wall: fastest(&walls),
-            processor: fastest(&processors),
-            peak: runs.iter().map(|run| run.peak).max().unwrap_or(0),
-        },
+        runs,
         four_threads: measure::run(&mut four)?.peak,
-        limit: fastest(&limits_walls),
-        parts: limits[0],
         image_bytes,
-        blocks,
+        touched,
     })
 }
 
@@ -148,22 +135,35 @@ fn name(percent: u64, keep: bool) -> String {
     format!("refresh, {percent} %{kept}")
 }
 
-/// The blocks that the two images store in different bytes; those left out that the new one does
-/// not compress: holes, and what cannot be compressed.
-fn touched(old: &Image, new: &Image) -> Outcome<Vec<u64>> {
-    let (mut one, mut other) = (old.in_order(), new.in_order());
-    let mut touched = Vec::new();
-    for index in 0..new.blocks() {
-        let compressed = match new.block(index) {
-            Block::Hole => false,
-            Block::Stored { word, .. } => word.is_compressed(),
-            Block::Fragment(tail) => tail.fragment.word.is_compressed(),
-        };
-        if compressed && one.stored(index)? != other.stored(index)? {
-            touched.push(index);
+/// The blocks that two images store in different bytes, holes in the new one left out.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    /// Those that the new one stores compressed.
+    compressed: Vec<u64>,
+    /// Those that it stores as they are, for they cannot be compressed.
+    dense: Vec<u64>,
+}
+
+impl Touched {
+    fn find(old: &Image, new: &Image) -> Outcome<Touched> {
+        let (mut one, mut other) = (old.in_order(), new.in_order());
+        let mut touched = Touched::default();
+        for index in 0..new.blocks() {
+            let word = match new.block(index) {
+                Block::Hole => continue,
+                Block::Stored { word, .. } => word,
+                Block::Fragment(tail) => tail.fragment.word,
+            };
+            if one.stored(index)? == other.stored(index)? {
+                continue;
+            }
+            match word.is_compressed() {
+                true => touched.compressed.push(index),
+                false => touched.dense.push(index),
+            }
         }
+        Ok(touched)
     }
-    Ok(touched)
 }
 
 pub(crate) fn open(path: &Path) -> Outcome<Image> {

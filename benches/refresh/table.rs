@@ -1,5 +1,6 @@
 //! The figures, and whether they are what is asked for.
 
+use super::Touched;
 use super::limit::Limit;
 use super::measure::Figures;
 use std::fmt;
@@ -18,14 +19,37 @@ const MIB: f64 = (1 << 20) as f64;
 pub struct Refresh {
     pub percent: u64,
     pub keep: bool,
-    pub figures: Figures,
+    /// What each run took, and the limit right after it.
+    pub runs: Vec<(Figures, Limit)>,
     /// Peak memory with four threads.
     pub four_threads: u64,
-    pub limit: f64,
-    pub parts: Limit,
     pub image_bytes: u64,
-    /// Blocks compressed.
-    pub blocks: usize,
+    pub touched: Touched,
+}
+
+impl Refresh {
+    fn median(&self, of: impl Fn(&Figures, &Limit) -> f64) -> f64 {
+        let mut all: Vec<f64> = self
+            .runs
+            .iter()
+            .map(|(run, limit)| of(run, limit))
+            .collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    }
+
+    fn figures(&self) -> Figures {
+        Figures {
+            wall: self.median(|run, _| run.wall),
+            processor: self.median(|run, _| run.processor),
+            peak: self.runs.iter().map(|(run, _)| run.peak).max().unwrap_or(0),
+        }
+    }
+
+    /// Run by run, so that a machine that changes its mind between two runs changes nothing.
+    fn by_limit(&self) -> f64 {
+        self.median(|run, limit| run.wall / limit.seconds())
+    }
 }
 
 /// All that was measured.
@@ -51,46 +75,59 @@ impl fmt::Display for Table {
         };
         writeln!(
             f,
-            "\n{:<28}{:>8}{:>8}{:>8}{:>9}{:>8}{:>8}{:>8}{:>9}{:>8}",
-            "", "wall s", "CPU s", "MiB", "image", "wall x", "CPU x", "limit", "of limit", "blocks"
+            "\n{:<28}{:>8}{:>8}{:>8}{:>9}{:>8}{:>8}{:>8}{:>9}{:>8}{:>8}",
+            "",
+            "wall s",
+            "CPU s",
+            "MiB",
+            "image",
+            "wall x",
+            "CPU x",
+            "limit",
+            "of limit",
+            "strict",
+            "blocks"
         )?;
         if let Some((classic, bytes)) = &self.classic {
             row(f, "classic, 5 %", classic, *bytes)?;
             writeln!(f)?;
         }
         for one in &self.refreshes {
+            let figures = one.figures();
             row(
                 f,
                 &super::name(one.percent, one.keep),
-                &one.figures,
+                &figures,
                 one.image_bytes,
             )?;
             if let Some((classic, _)) = &self.classic {
                 write!(
                     f,
                     "{:>8.1}{:>8.1}",
-                    classic.wall / one.figures.wall,
-                    classic.processor / one.figures.processor
+                    classic.wall / figures.wall,
+                    classic.processor / figures.processor
                 )?;
             }
             writeln!(
                 f,
-                "{:>8.1}{:>9.2}{:>8}",
-                one.limit,
-                one.figures.wall / one.limit,
-                one.blocks
+                "{:>8.1}{:>9.2}{:>8.2}{:>8}",
+                one.median(|_, limit| limit.seconds()),
+                one.by_limit(),
+                one.median(|run, limit| run.wall / limit.strict()),
+                one.touched.compressed.len() + one.touched.dense.len()
             )?;
         }
         for one in &self.refreshes {
-            let Limit {
-                copy,
-                compress,
-                read,
-            } = one.parts;
             writeln!(
                 f,
-                "limit, {} %: copy and sync {copy:.2} s, compress {compress:.2} s, read {read:.2} s",
-                one.percent
+                "limit of {}: copy and sync {:.2} s, compress {} blocks {:.2} s, {} dense ones {:.2} s, read {:.2} s",
+                super::name(one.percent, one.keep),
+                one.median(|_, limit| limit.copy),
+                one.touched.compressed.len(),
+                one.median(|_, limit| limit.compress),
+                one.touched.dense.len(),
+                one.median(|_, limit| limit.dense),
+                one.median(|_, limit| limit.read)
             )?;
         }
         writeln!(f)?;
@@ -125,12 +162,13 @@ impl Table {
             Some(20.0),
         )?;
         for one in &self.refreshes {
+            let figures = one.figures();
             let name = |what: &str| format!("{}, {what}", super::name(one.percent, one.keep));
             if let Some((classic, bytes)) = self.classic {
                 for (percent, least, aim) in FASTER {
                     if percent == one.percent {
-                        let wall = classic.wall / one.figures.wall;
-                        let processor = classic.processor / one.figures.processor;
+                        let wall = classic.wall / figures.wall;
+                        let processor = classic.processor / figures.processor;
                         goal(name("times faster, wall"), wall, least, true, Some(aim))?;
                         goal(name("times faster, CPU"), processor, least, true, Some(aim))?;
                     }
@@ -143,12 +181,12 @@ impl Table {
             }
             goal(
                 name("wall by the limit"),
-                one.figures.wall / one.limit,
+                one.by_limit(),
                 LIMIT,
                 false,
                 None,
             )?;
-            let memory = one.figures.peak.max(one.four_threads) as f64 / MIB;
+            let memory = figures.peak.max(one.four_threads) as f64 / MIB;
             goal(
                 name("peak MiB, 4 threads"),
                 memory,
