@@ -18,7 +18,7 @@ test: ## Format, lints, and all tests, those in a virtual machine included
 	@scripts/install-deps test
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) test
+	$(CARGO) test --no-fail-fast
 
 bench: ## Measure against the classic way
 	@scripts/install-deps bench
