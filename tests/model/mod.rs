@@ -6,3 +6,4 @@ pub mod cuts;
 pub mod encode;
 pub mod kernel;
 pub mod learner;
+pub mod small;

@@ -10,10 +10,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod cut;
 mod engines;
 mod harness;
 mod kernel_written;
 mod machine;
+#[path = "../model/mod.rs"]
+mod model;
 mod moved;
 mod opened;
 mod refreshed;
