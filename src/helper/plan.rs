@@ -50,7 +50,7 @@ fn look(args: &Args, name: &str, console: &Console) -> Result<Exit> {
 
 /// The plan of an open stick.
 pub fn draw(opened: &Opened, choices: &Choices, progress: &dyn Progress) -> Result<Plan> {
-    let plan = choices.plan(opened.target(), progress)?;
+    let plan = choices.plan(opened.target(), progress)?.sampled()?;
     let mut refusals: Vec<Refusal> = plan.obstacle().map(refusal).into_iter().collect();
     refusals.extend(in_the_way(opened.stick())?.as_ref().map(refusal));
     Ok(Plan {

@@ -9,10 +9,10 @@ use crate::protocol::{
     Distrust, FreeBlocks, PlannedBlocks, PlannedImage, PlannedOverlay, PlannedSpace, SpaceMode,
 };
 use crate::sources::{IMAGE, NotFree, Sources, Target};
-use crate::squash::{self, Compression, Image};
+use crate::squash::{self, Compression, Forecast, Image};
 use crate::storage::{Folder, ReadAt};
 use crate::units::{Bytes, Sectors};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the person chose.
 #[derive(Debug, Clone)]
@@ -50,6 +50,7 @@ pub struct Plan<'f, F: Folder> {
     pub free_blocks: FreeBlocks,
     /// About how long it takes.
     pub seconds: u64,
+    forecast: Forecast,
     obstacle: Option<Error>,
     ready: Ready<'f, F>,
 }
@@ -104,12 +105,34 @@ impl<'f, F: Folder> Plan<'f, F> {
                 available,
             });
         }
-        let blocks = PlannedBlocks {
-            changed: kernel::stored_blocks(sources),
-            ..self.blocks.clone()
-        };
-        self.seconds = estimate(target.folder, sources, options, &self.image, &blocks)?;
+        let all = Bytes(kernel::stored_blocks(sources) * self.blocks.block_bytes.0);
+        let work = usual(sources, options, all);
+        self.seconds = estimate(&self.ready, &self.image, work)?;
         self.ready.kernel = Some(kernel);
+        Ok(self)
+    }
+
+    /// With size and time as compressing a few blocks tells them, for whoever asks before it begins.
+    /// The kernel engine compresses in another way: its plan stays as it is.
+    ///
+    /// # Errors
+    /// Of reading and decompressing those blocks.
+    pub fn sampled(mut self) -> Result<Plan<'f, F>> {
+        let Ready {
+            sources,
+            options,
+            kernel: None,
+            ..
+        } = &self.ready
+        else {
+            return Ok(self);
+        };
+        let sample = squash::sample(&sources.image, sources, &options.rewrite())?;
+        if let Some(sample) = sample {
+            self.image.estimated_bytes = self.forecast.with(&sample).likely;
+            let work = sample.time_of(self.forecast.recoded).mul_f64(VERIFY);
+            self.seconds = estimate(&self.ready, &self.image, work)?;
+        }
         Ok(self)
     }
 
@@ -153,21 +176,24 @@ pub fn plan<'f, F: Folder>(
         total_sectors: figures.total,
     };
     let (space, obstacle) = room(target.folder, image.largest_bytes)?;
-    let seconds = estimate(target.folder, &sources, &options, &image, &blocks)?;
+    let work = usual(&sources, &options, forecast.recoded);
+    let ready = Ready {
+        target,
+        options,
+        sources,
+        kernel: None,
+    };
+    let seconds = estimate(&ready, &image, work)?;
     Ok(Plan {
         image,
         overlay,
         blocks,
         space,
-        free_blocks: told(&sources.free),
+        free_blocks: told(&ready.sources.free),
         seconds,
+        forecast,
         obstacle,
-        ready: Ready {
-            target,
-            options,
-            sources,
-            kernel: None,
-        },
+        ready,
     })
 }
 
@@ -208,28 +234,30 @@ fn room<F: Folder>(folder: &F, needed: Bytes) -> Result<(PlannedSpace, Option<Er
 const SAMPLE_BYTES: usize = 1 << 20;
 const SAMPLES: u64 = 4;
 
-/// Seconds, from the stick's speed as measured now, and the usual cost of a block on one core.
-fn estimate<F: Folder>(
-    folder: &F,
-    sources: &Sources<F::File>,
-    options: &Options,
-    image: &PlannedImage,
-    blocks: &PlannedBlocks,
-) -> Result<u64> {
+/// What verifying adds: it decompresses each block twice more.
+const VERIFY: f64 = 1.3;
+
+/// What compressing `plain` bytes, and checking them, usually takes on one core.
+fn usual(sources: &Sources<impl ReadAt>, options: &Options, plain: Bytes) -> Duration {
     let compression = options.compression.unwrap_or(sources.image.compression());
-    // Milliseconds a 128 KiB block: decoded, compressed, and decoded again to verify.
+    // Milliseconds for 128 KiB.
     let milliseconds = match compression {
         Compression::Xz => 14.0,
         Compression::Gzip => 8.0,
         Compression::Zstd => 6.0,
         Compression::Lzo | Compression::Lz4 => 3.0,
     };
-    let size = blocks.block_bytes.0 as f64 / f64::from(128 << 10);
-    let work = blocks.changed as f64 * size * milliseconds / 1000.0 / options.threads as f64;
-    let rate = read_rate(folder, &sources.image)?;
+    let blocks = plain.0 as f64 / f64::from(128 << 10);
+    Duration::from_secs_f64(blocks * milliseconds / 1000.0)
+}
+
+/// Seconds, from the stick's speed as measured now, and the work for one core.
+fn estimate<F: Folder>(ready: &Ready<'_, F>, image: &PlannedImage, work: Duration) -> Result<u64> {
+    let rate = read_rate(ready.target.folder, &ready.sources.image)?;
     // Flash writes at about half the speed that it reads at.
     let bytes = image.estimated_bytes.0 as f64;
     let device = bytes * 2.0 / rate + bytes / rate;
+    let work = work.as_secs_f64() / ready.options.threads.max(1) as f64;
     Ok((work + device).ceil() as u64)
 }
 

@@ -1,12 +1,17 @@
 //! How large a new image becomes, known before it is written.
 
 use super::changes::{Changes, Fate, Options, Target};
-use super::codec::OPTIONS_MAX;
+use super::codec::{Encoder, OPTIONS_MAX};
 use super::format::{PADDING, SUPERBLOCK};
 use super::read::{Block, Image};
+use super::recode::{Outcome, Recoder, Work};
 use super::survey::Survey;
 use crate::error::Result;
 use crate::units::Bytes;
+use std::time::{Duration, Instant};
+
+/// So many blocks are compressed to learn what the others take.
+const SAMPLES: usize = 24;
 
 /// How large a new image becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +24,73 @@ pub struct Forecast {
     pub changed: u64,
     /// How many blocks become holes that were none.
     pub zeroed: u64,
+    /// What is compressed anew of the inner file, as long as it is decompressed.
+    pub recoded: Bytes,
+    /// What `likely` counts for that, in bytes.
+    guessed: u64,
+}
+
+impl Forecast {
+    /// With what a sample took instead of what was there before.
+    pub fn with(mut self, sample: &Sample) -> Forecast {
+        let share = sample.stored as f64 / sample.plain.max(1) as f64;
+        let known = self.likely.0.saturating_sub(self.guessed);
+        self.guessed = (self.recoded.0 as f64 * share) as u64;
+        self.likely = Bytes((known + self.guessed).next_multiple_of(PADDING)).min(self.at_most);
+        self
+    }
+}
+
+/// What some of the blocks that are compressed anew take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    plain: u64,
+    stored: u64,
+    time: Duration,
+}
+
+impl Sample {
+    /// What reading, decompressing and compressing `plain` bytes takes on one core.
+    pub fn time_of(&self, plain: Bytes) -> Duration {
+        self.time.mul_f64(plain.0 as f64 / self.plain.max(1) as f64)
+    }
+}
+
+/// Compresses a few blocks, evenly spread over those that will be; none where none will.
+pub fn sample(image: &Image, changes: &dyn Changes, options: &Options) -> Result<Option<Sample>> {
+    let target = Target::new(image, options.recompress)?;
+    let works = |index: &u64| match changes.fate(*index) {
+        Fate::Change => true,
+        Fate::Keep => target.recodes && image.block(*index) != Block::Hole,
+        Fate::Hole => false,
+    };
+    let all: Vec<u64> = (0..image.blocks()).filter(works).collect();
+    let encoder = Encoder::new(&target.method, options.xz_preset)?;
+    let flags = target.superblock.flags;
+    let mut recoder = Recoder::new(image, changes, encoder, target.recodes, flags);
+    let start = Instant::now();
+    let mut sample = Sample {
+        plain: 0,
+        stored: 0,
+        time: Duration::ZERO,
+    };
+    let count = all.len().min(SAMPLES);
+    for number in 0..count {
+        let index = all[(2 * number + 1) * all.len() / (2 * count)];
+        let change = changes.fate(index) == Fate::Change;
+        sample.plain += image.length_of(index) as u64;
+        sample.stored += match (
+            recoder.work(Work::Inner { index, change })?,
+            image.block(index),
+        ) {
+            (Outcome::Stored(word, _), _) | (Outcome::Same, Block::Stored { word, .. }) => {
+                u64::from(word.bytes())
+            }
+            (Outcome::Zeros | Outcome::Same, _) => 0,
+        };
+    }
+    sample.time = start.elapsed();
+    Ok((count > 0).then_some(sample))
 }
 
 /// Tells how large a new image becomes, without reading its data.
@@ -39,6 +111,8 @@ pub fn forecast(image: &Image, changes: &dyn Changes, options: &Options) -> Resu
         likely: Bytes(0),
         changed: 0,
         zeroed: 0,
+        recoded: Bytes(0),
+        guessed: 0,
     };
     for index in 0..image.blocks() {
         let length = image.length_of(index) as u64;
@@ -51,12 +125,19 @@ pub fn forecast(image: &Image, changes: &dyn Changes, options: &Options) -> Resu
             Fate::Keep => {
                 most += if recodes && old > 0 { length } else { old };
                 likely += old;
+                if recodes && (old > 0 || tail) {
+                    forecast.recoded += Bytes(length);
+                    forecast.guessed += old;
+                }
             }
             Fate::Hole => forecast.zeroed += u64::from(old > 0 || tail),
             Fate::Change => {
                 forecast.changed += 1;
                 most += length;
-                likely += if old > 0 { old } else { usual.min(length) };
+                let guess = if old > 0 { old } else { usual.min(length) };
+                likely += guess;
+                forecast.recoded += Bytes(length);
+                forecast.guessed += guess;
             }
         }
         if tail && changes.fate(index) != Fate::Keep {

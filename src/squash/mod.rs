@@ -37,7 +37,7 @@ mod xz;
 pub use changes::{Changes, Fate, Options};
 pub use codec::XZ_PRESET;
 pub use compare::{Blocks, same_block, same_but_inner};
-pub use forecast::{Forecast, forecast};
+pub use forecast::{Forecast, Sample, forecast, sample};
 pub use format::{Compression, SizeWord};
 pub use maker::options as mksquashfs_options;
 pub use read::{Archive, Block, Contents, Image, Tail, is_erofs};

@@ -298,7 +298,7 @@ fn a_plan_says_what_a_refresh_does() {
     assert!(bytes <= plan["image"]["largest_bytes"].as_u64().unwrap());
     let likely = plan["image"]["estimated_bytes"].as_f64().unwrap();
     assert!(
-        (0.7..1.4).contains(&(bytes as f64 / likely)),
+        (0.85..1.2).contains(&(bytes as f64 / likely)),
         "{bytes} of {likely}"
     );
 }
