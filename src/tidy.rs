@@ -2,7 +2,7 @@
 
 use crate::error::{Doing, Result};
 use crate::overlay::moves::{Keep, drop_chunks, shift};
-use crate::overlay::{Exception, ExceptionStore, Figures};
+use crate::overlay::{Exception, ExceptionStore, Figures, size};
 use crate::progress::Progress;
 use crate::sources::{Guard, Sources, Target};
 use crate::storage::{Folder, Storage};
@@ -63,11 +63,13 @@ pub fn stick<F: Folder>(
         .folder
         .open_writable(target.overlay)
         .doing("opening the overlay")?;
-    tidy(
+    let tidied = tidy(
         &store,
         sources.list.clone(),
         |exception| sources.is_spare(&base, exception),
         || guard.still_ours(),
         progress,
-    )
+    )?;
+    size::leave_trap(&store, &tidied.list)?;
+    Ok(tidied)
 }

@@ -17,6 +17,7 @@ use sugar_cellar::refresh::{self, Options, Recovered, SECOND};
 use sugar_cellar::sources::{Guard, IMAGE, Target};
 use sugar_cellar::squash::{Compression, Image};
 use sugar_cellar::storage::{DiskFile, DiskFolder, Folder, ReadAt};
+use sugar_cellar::tidy;
 
 /// Nobody else is there.
 struct Alone;
@@ -236,6 +237,36 @@ fn cancelled_in_any_stage_before_the_exchange_it_is_as_it_was() {
             "{stage:?}: {result:?}"
         );
         assert!(before == stick.files(), "{stage:?}");
+    }
+}
+
+/// A store that the kernel would give up with its last chunk becomes a chunk longer.
+#[test]
+fn a_length_that_is_a_trap_is_left() {
+    for tidied in [false, true] {
+        let stick = Practice::new(practice::Compression::Zstd);
+        let overlay = stick.path().join(&stick.overlay);
+        // 15 areas of 256 entries, each in a chunk, the header's chunk, and no room for another area.
+        let trap = (15 * 257 + 1) * 4096;
+        let file = fs::File::options().write(true).open(&overlay).unwrap();
+        file.set_len(trap).unwrap();
+        let before = stick.learner_has();
+        if tidied {
+            let folder = stick.folder();
+            let target = Target {
+                folder: &folder,
+                overlay: &stick.overlay,
+            };
+            tidy::stick(target, &Alone, &Silent).unwrap();
+        } else {
+            let keep = |options: &mut Options| options.keep_deleted = true;
+            stick.refresh(keep, &Silent).unwrap();
+        }
+        assert_eq!(fs::metadata(&overlay).unwrap().len(), trap + 4096);
+        if !tidied {
+            assert!(stick.learner_has() == before);
+        }
+        same_in_use(before, &stick.learner_has());
     }
 }
 

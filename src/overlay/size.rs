@@ -88,6 +88,18 @@ pub fn ends_before_an_area(list: &ExceptionStore) -> bool {
     is_trap(list.layout(), list.layout().chunks_in(list.total()))
 }
 
+/// Makes a store that has a trap's length a chunk longer.
+///
+/// # Errors
+/// As [`grow`]; the store is then as long as it was.
+pub fn leave_trap(store: &dyn Storage, list: &ExceptionStore) -> Result<()> {
+    if ends_before_an_area(list) {
+        let chunks = list.layout().chunks_in(list.total()) + Chunks(1);
+        grow(store, list, bytes(list.layout(), chunks)?)?;
+    }
+    Ok(())
+}
+
 fn is_trap(layout: Layout, chunks: Chunks) -> bool {
     layout.is_metadata(chunks)
 }

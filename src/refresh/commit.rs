@@ -5,11 +5,13 @@
 //! 2. the names are exchanged in one step - either image gives the same `image (+) overlay`;
 //! 3. the list is dropped, which is consistent after every sector - only now, for before the
 //!    exchange is durable the old image could still need it;
-//! 4. the old image is removed.
+//! 4. the old image is removed;
+//! 5. an overlay whose length is a trap becomes a chunk longer.
 
 use super::{Ready, SECOND, remove_second};
 use crate::error::{Doing, Error, Part, Result};
 use crate::overlay::moves::{Keep, drop_chunks};
+use crate::overlay::size;
 use crate::progress::Progress;
 use crate::protocol::Stage;
 use crate::sources::{Guard, IMAGE};
@@ -74,8 +76,13 @@ pub(super) fn drop_all<F: Folder>(
         .open_writable(ready.target.overlay)
         .doing("opening the overlay")?;
     // Refuses where header or list are not what they were when all was read.
-    drop_chunks(&store, &Keep::nothing(ready.sources.list.clone()))?;
+    let list = drop_chunks(&store, &Keep::nothing(ready.sources.list.clone()))?;
     progress.step(Stage::Drop, 1, 1);
     drop(ready);
-    remove_second(folder)
+    remove_second(folder)?;
+    // A stick so full that this fails is refreshed all the same.
+    if let Err(error) = size::leave_trap(&store, &list) {
+        log::warn!("the overlay keeps its length, which the kernel cannot use up: {error}");
+    }
+    Ok(())
 }
