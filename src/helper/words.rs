@@ -10,6 +10,7 @@ use crate::error::{Error, Part};
 use crate::protocol::Stage;
 use crate::units::Bytes;
 use gettextrs::gettext;
+use rustix::io::Errno;
 use std::io;
 
 /// An error for people.
@@ -243,6 +244,17 @@ fn denied() -> Said {
 }
 
 fn input_output(source: &io::Error) -> Said {
+    // What the kernel says of metadata that contradicts itself.
+    if [Errno::BADMSG, Errno::UCLEAN].contains(&Errno::from_io_error(source).unwrap_or(Errno::IO)) {
+        return said(
+            gettext(
+                "The stick was pulled out or cut off while it was written, and not put in order since.",
+            ),
+            gettext(
+                "Open it once in the file manager, which puts it in order, unmount it, and try again.",
+            ),
+        );
+    }
     match source.kind() {
         io::ErrorKind::PermissionDenied => denied(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => said(

@@ -97,7 +97,17 @@ pub(super) fn one_chain<F: Folder>(folder: &F) -> Result<bool> {
     let second = folder.open(SECOND).doing("opening the second image")?;
     let long_enough =
         second.size().doing("opening the second image")?.0 >= commit::MARK_BYTES as u64;
-    Ok(long_enough && commit::mark(folder, IMAGE)? == commit::mark(folder, SECOND)?)
+    if !long_enough {
+        return Ok(false);
+    }
+    match commit::mark(folder, SECOND) {
+        Ok(second) => Ok(commit::mark(folder, IMAGE)? == second),
+        // FAT may know its length and not yet its clusters: the image's can be read.
+        Err(error) => {
+            log::warn!("{SECOND} cannot be read: {error}");
+            Ok(false)
+        }
+    }
 }
 
 /// The outer result: could it be checked; the inner one: is every block of it readable.

@@ -198,7 +198,8 @@ impl<'a> Side<'a> {
 
     fn sight(&mut self, inode: &Inode) -> Result<Sight> {
         Ok(Sight {
-            kind: inode.kind,
+            // Whether it is stored in the short or the long form says nothing of it.
+            kind: inode.basic_kind(),
             mode: inode.mode,
             owner: (self.id(inode.uid)?, self.id(inode.gid)?),
             mtime: inode.mtime,

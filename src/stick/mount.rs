@@ -188,8 +188,13 @@ fn configure(
                 mount::fsconfig_set_flag(context, "noload")?;
             }
         }
-        // Names are compared with the label, in UTF-8, whatever the kernel was built for.
-        "vfat" => mount::fsconfig_set_string(context, "utf8", "1")?,
+        "vfat" => {
+            // Names are compared with the label, in UTF-8, whatever the kernel was built for.
+            mount::fsconfig_set_string(context, "utf8", "1")?;
+            // A cut may leave the second image with a length and without clusters. Having met
+            // that, the kernel would let nobody write any more, and so nobody remove it.
+            mount::fsconfig_set_string(context, "errors", "continue")?;
+        }
         _ => {}
     }
     mount::fsconfig_create(context)?;
@@ -235,7 +240,7 @@ fn explain(errno: Errno, driver: &str, messages: String) -> Error {
         Errno::NODEV | Errno::NOSYS => {
             Error::unsupported(Part::Disk, detail("this kernel cannot mount it"))
         }
-        Errno::INVAL | Errno::UCLEAN => Error::damaged(
+        Errno::INVAL | Errno::UCLEAN | Errno::BADMSG => Error::damaged(
             Part::Disk,
             detail("the kernel does not take the file system"),
         ),

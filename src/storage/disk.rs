@@ -124,8 +124,16 @@ impl Storage for DiskFile {
         if more == 0 {
             return Ok(());
         }
+        // What a growth that was cut left behind the end: FAT cannot grow past it.
+        self.set_len(Bytes(old))?;
+        // FAT keeps clusters and length in different places. Of a length without clusters, all that
+        // is written there later would be lost: so clusters come first, and are on the device.
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, old, more) {
+            Ok(()) => self.sync()?,
+            Err(Errno::OPNOTSUPP) => {}
+            Err(other) => return Err(other.into()),
+        }
         match fallocate(&self.file, FallocateFlags::empty(), old, more) {
-            // FAT takes the room when the length is set.
             Err(Errno::OPNOTSUPP) => self.set_len(length),
             other => Ok(other?),
         }

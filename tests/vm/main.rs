@@ -19,6 +19,7 @@ mod machine;
 mod model;
 mod moved;
 mod opened;
+mod recorded;
 mod refreshed;
 mod status;
 mod sticks;
