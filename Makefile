@@ -18,11 +18,12 @@ test: ## Format, lints, and all tests, those in a virtual machine included
 	@scripts/install-deps test
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) test --no-fail-fast
+	$(CARGO) clippy --all-targets --features gui -- -D warnings
+	$(CARGO) test --no-fail-fast --features gui
 
 test-cuts: ## Cut the power after every write that a command does, in 1,000 ways each; hours without KVM
 	@scripts/install-deps test
-	SUGAR_CELLAR_STATES=$${SUGAR_CELLAR_STATES:-1000} $(CARGO) test --test vm cut -- --nocapture
+	SUGAR_CELLAR_STATES=$${SUGAR_CELLAR_STATES:-1000} $(CARGO) test --features gui --test vm cut -- --nocapture
 
 bench: ## Measure against the classic way
 	@scripts/install-deps bench
@@ -30,7 +31,7 @@ bench: ## Measure against the classic way
 
 fuzz: ## Feed the parsers with damaged input, for long
 	@scripts/install-deps test
-	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(CARGO) test --test fuzz -- --nocapture
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(CARGO) test --features gui --test fuzz -- --nocapture
 
 install-deps: ## Install what building, running and testing need
 	@scripts/install-deps test
