@@ -171,7 +171,7 @@ pub fn about(over: Option<&gtk::Window>) {
 /// Asks for a file or folder that is a stick.
 pub async fn open(over: &impl IsA<gtk::Window>) -> Option<gtk::gio::File> {
     let chooser = gtk::FileChooserNative::new(
-        Some(&gettext("Open a Stick or Image")),
+        Some(&gettext("Open a Stick")),
         Some(over),
         gtk::FileChooserAction::SelectFolder,
         Some(&gettext("_Open")),

@@ -104,7 +104,7 @@ fn not_found(part: Part) -> Said {
     match part {
         Part::Disk => said(
             gettext("There is no such device or folder."),
-            gettext("Check that the stick is plugged in; the command “list” shows which ones are."),
+            gettext("Check that the stick is plugged in."),
         ),
         Part::Image | Part::NewImage => said(
             gettext("The stick's compressed image is missing."),
@@ -124,9 +124,7 @@ fn not_found(part: Part) -> Said {
         ),
         Part::Stick | Part::Ext4 => said(
             gettext("There is no live system here."),
-            gettext(
-                "Name a stick, or a folder that holds the folder LiveOS; the command “list” shows which sticks are plugged in.",
-            ),
+            gettext("Choose a live stick, or the folder that its folder LiveOS is in."),
         ),
     }
 }
