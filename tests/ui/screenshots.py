@@ -9,30 +9,27 @@ from pathlib import Path
 import store
 from cellar import WindowTest, key, wait
 
-FONT = "gtk-font-name=Cantarell 11"
-# As the desktop's switch for large text does it, and a half more.
-LARGE = f"{FONT}\ngtk-xft-dpi={round(96 * 1024 * 1.8)}"
 FOLDER = Path(os.environ.get("CELLAR_PICTURES", "target/screenshots"))
-# Name: width, height, environment, GTK's settings, language.
+# Name: width, height, environment, GTK's font, language.
 DRESSES = {
-    "light": (820, 860, {}, FONT, None),
-    "dark": (820, 860, {"ADW_DEBUG_COLOR_SCHEME": "prefer-dark"}, FONT, None),
-    "contrast": (820, 860, {"ADW_DEBUG_HIGH_CONTRAST": "1"}, FONT, None),
-    "narrow": (360, 720, {}, FONT, None),
-    "wide": (1280, 900, {}, FONT, None),
-    "large": (700, 960, {}, LARGE, None),
-    "rtl": (820, 860, {}, FONT, "he_IL"),
-    "spanish": (820, 860, {}, FONT, "es_ES"),
-    "french": (360, 800, {}, FONT, "fr_FR"),
+    "light": (820, 860, {}, "Cantarell 11", None),
+    "dark": (820, 860, {"ADW_DEBUG_COLOR_SCHEME": "prefer-dark"}, "Cantarell 11", None),
+    "contrast": (820, 860, {"ADW_DEBUG_HIGH_CONTRAST": "1"}, "Cantarell 11", None),
+    "narrow": (360, 720, {}, "Cantarell 11", None),
+    "wide": (1280, 900, {}, "Cantarell 11", None),
+    "large": (700, 960, {"GDK_DPI_SCALE": "1.8"}, "Cantarell 11", None),
+    "rtl": (820, 860, {}, "Cantarell 11", "he_IL"),
+    "spanish": (820, 860, {}, "Cantarell 11", "es_ES"),
+    "french": (360, 800, {}, "Cantarell 11", "fr_FR"),
 }
 
 
 def dress(home, name):
     """What to start the window with, so that it is dressed so."""
-    width, height, env, settings, language = DRESSES[name]
+    width, height, env, font, language = DRESSES[name]
     config = home / "config/gtk-4.0"
     config.mkdir(parents=True)
-    (config / "settings.ini").write_text(f"[Settings]\n{settings}\n")
+    (config / "settings.ini").write_text(f"[Settings]\ngtk-font-name={font}\n")
     env = dict(env)
     if language:
         made = home / "locales" / f"{language}.UTF-8"

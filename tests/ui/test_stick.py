@@ -4,8 +4,10 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import unittest
+from pathlib import Path
 
 import desktop
 import store
@@ -144,6 +146,60 @@ class Sticks(WindowTest):
     def test_nothing_there(self):
         window = self.window("/nowhere/at/all")
         window.find("Try Again")
+
+
+class PluggedIn(WindowTest):
+    """A real stick, mounted as the desktop mounts it: its own file system, behind a loop device."""
+
+    UUID = "5eed5eed-0000-4000-8000-000000000002"
+
+    def setUp(self):
+        if os.geteuid() != 0:
+            self.skipTest("mounting needs root")
+        tree = self.practice("tree")
+        overlay = store.overlay(tree)
+        overlay.rename(overlay.with_name(f"overlay-CELLAR-{self.UUID}"))
+        image = self.folder() / "stick.img"
+        make = ["/sbin/mke2fs", "-q", "-t", "ext4", "-L", "CELLAR", "-U", self.UUID, "-d", tree, image, "250M"]
+        subprocess.run(make, check=True)
+        device = subprocess.run(["losetup", "-f", "--show", image], check=True, capture_output=True, text=True)
+        self.device = device.stdout.strip()
+        self.addCleanup(subprocess.run, ["losetup", "-d", self.device])
+        self.place = Path(tempfile.mkdtemp(prefix="cellar-", dir="/media"))
+        self.addCleanup(self.place.rmdir)
+        self.addCleanup(subprocess.run, ["umount", "-q", self.place])
+
+    def plug(self):
+        subprocess.run(["mount", self.device, self.place], check=True)
+
+    def pull(self):
+        return subprocess.run(["umount", self.place], capture_output=True).returncode == 0
+
+    def test_it_comes_and_goes_and_is_held_meanwhile(self):
+        window = self.window(self.place)
+        window.find("Try Again")
+        self.plug()
+        wait(window.gauge, "the gauge of what was plugged in")
+        self.assertTrue(self.pull(), "a stick that is only looked at can be unmounted")
+        window.find("Try Again")
+        self.assertIsNone(window.gauge())
+        self.plug()
+        wait(window.gauge, "the gauge again")
+        window.press("Refresh This Stick…")
+        window.press("Refresh Now")
+        refresh = wait(lambda: self.refreshing(window), "a refresh")
+        os.kill(refresh, signal.SIGSTOP)
+        self.assertFalse(self.pull(), "nobody unmounts it meanwhile")
+        os.kill(refresh, signal.SIGCONT)
+        window.shows("You can pull it out now", patience=60)
+        self.assertFalse(os.path.ismount(self.place))
+
+    def refreshing(self, window):
+        for pid in window.helpers():
+            with open(f"/proc/{pid}/cmdline", "rb") as line:
+                if b"refresh" in line.read().split(b"\0"):
+                    return pid
+        return None
 
 
 class Practice(WindowTest):

@@ -95,6 +95,11 @@ impl StickPage {
         turn(&self.imp().views, "trouble");
     }
 
+    /// Whether it could not be read.
+    pub fn in_trouble(&self) -> bool {
+        self.imp().views.visible_child_name().as_deref() == Some("trouble")
+    }
+
     /// What was read; `days` until it is full, `refreshing` while a refresh of it runs.
     pub fn status(&self, stick: &Known, status: &Status, days: Option<u32>, refreshing: bool) {
         let imp = self.imp();

@@ -280,7 +280,7 @@ impl Window {
         let window = self.downgrade();
         glib::spawn_future_local(async move {
             let released = match (&stick.path, stick.kind) {
-                (Some(path), Kind::Plugged) => volumes::release(path).await,
+                (Some(path), Kind::Plugged | Kind::Opened) => volumes::release(path).await,
                 _ => None,
             };
             if let Some(window) = window.upgrade() {
@@ -415,10 +415,10 @@ fn pull(stick: &Known, released: Option<bool>, pending: Option<Pending>) -> Stri
             None => gettext("Carry on!"),
         },
         (Kind::Practice, _) => gettext("On a real stick it goes just like this."),
-        (Kind::Opened, _) => gettext("Everything is written."),
-        (Kind::Plugged, Some(false)) => gettext(
+        (Kind::Opened, None) => gettext("Everything is written."),
+        (Kind::Plugged | Kind::Opened, Some(false)) => gettext(
             "Everything is written, but another program still uses the stick. Close it, then pull the stick out.",
         ),
-        (Kind::Plugged, _) => gettext("You can pull it out now"),
+        (Kind::Plugged | Kind::Opened, _) => gettext("You can pull it out now"),
     }
 }

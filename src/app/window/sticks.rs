@@ -132,7 +132,9 @@ impl Window {
         let imp = self.imp();
         let selected = self.selected();
         if let (Some(before), Some(now)) = (&before, &selected) {
-            if (&before.path, &before.device) != (&now.path, &now.device) {
+            // What could not be read may be plugged in now.
+            let moved = (&before.path, &before.device) != (&now.path, &now.device);
+            if moved || imp.stick_page.in_trouble() {
                 self.watch();
             }
             return;
