@@ -25,9 +25,11 @@ test-cuts: ## Cut the power after every write that a command does, in 1,000 ways
 	@scripts/install-deps test
 	SUGAR_CELLAR_STATES=$${SUGAR_CELLAR_STATES:-1000} $(CARGO) test --features gui --test vm cut -- --nocapture
 
-bench: ## Measure against the classic way
+bench: ## Measure against the classic way, and how soon the window is there
 	@scripts/install-deps bench
 	$(CARGO) bench --bench refresh
+	$(CARGO) build --release --features gui --bins
+	CELLAR_PROGRAMS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/release tests/ui/run measure
 
 fuzz: ## Feed the parsers with damaged input, for long
 	@scripts/install-deps test

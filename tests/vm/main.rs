@@ -14,6 +14,7 @@ mod cut;
 mod engines;
 mod harness;
 mod kernel_written;
+mod live;
 mod machine;
 #[path = "../model/mod.rs"]
 mod model;

@@ -108,7 +108,20 @@ mod imp {
         }
     }
 
-    impl WidgetImpl for Window {}
+    impl WidgetImpl for Window {
+        fn realize(&self) {
+            self.parent_realize();
+            // For who measures how soon it is there.
+            if let Some(clock) = self.obj().frame_clock() {
+                let told = Cell::new(false);
+                clock.connect_after_paint(move |_| {
+                    if !told.replace(true) {
+                        glib::g_debug!("sugar-cellar", "first frame");
+                    }
+                });
+            }
+        }
+    }
 
     impl WindowImpl for Window {
         fn close_request(&self) -> glib::Propagation {
