@@ -165,6 +165,21 @@ class Window:
         button = wait(lambda: self.usable(name), f"a button {name!r} that can be pressed")
         button.get_action_iface().do_action(0)
 
+    def activate(self, name):
+        """Activates a row, by the keyboard."""
+
+        def there():
+            focused = self.focused()
+            return focused and called(focused).startswith(name)
+
+        for _ in range(20):
+            if there():
+                break
+            key("Tab")
+            time.sleep(0.1)
+        self.test.assertTrue(there(), f"the keyboard on {name!r}")
+        key("Return")
+
     def usable(self, name):
         for node in self.nodes():
             if called(node) == name and "button" in node.get_role_name():

@@ -1,4 +1,4 @@
-"""What a desktop has besides windows: takes notifications, and keeps them for the tests."""
+"""What a desktop has besides windows: takes notifications, and who keeps it awake; for the tests."""
 
 from gi.repository import Gio, GLib
 
@@ -10,13 +10,32 @@ INTERFACE = """<node><interface name="org.freedesktop.Notifications">
 <method name="GetCapabilities"><arg type="as" direction="out"/></method>
 <method name="GetServerInformation"><arg type="s" direction="out"/><arg type="s" direction="out"/>
 <arg type="s" direction="out"/><arg type="s" direction="out"/></method>
+</interface><interface name="org.gnome.SessionManager">
+<method name="RegisterClient"><arg type="s" direction="in"/><arg type="s" direction="in"/><arg type="o" direction="out"/></method>
+<method name="UnregisterClient"><arg type="o" direction="in"/></method>
+<method name="Inhibit"><arg type="s" direction="in"/><arg type="u" direction="in"/><arg type="s" direction="in"/>
+<arg type="u" direction="in"/><arg type="u" direction="out"/></method>
+<method name="Uninhibit"><arg type="u" direction="in"/></method>
 </interface></node>"""
 
 told = []
+# Why it is kept awake, by the session manager's cookie: flags (1 logging out, 4 suspending), reason.
+awake = {}
+cookies = iter(range(1, 1 << 30))
 
 
 def called(_bus, _sender, _path, _interface, method, parameters, invocation):
-    if method == "Notify":
+    if method == "RegisterClient":
+        invocation.return_value(GLib.Variant("(o)", ("/org/gnome/SessionManager/Client1",)))
+    elif method == "Inhibit":
+        _program, _window, reason, flags = parameters.unpack()
+        cookie = next(cookies)
+        awake[cookie] = (flags, reason)
+        invocation.return_value(GLib.Variant("(u)", (cookie,)))
+    elif method == "Uninhibit":
+        awake.pop(*parameters.unpack())
+        invocation.return_value(None)
+    elif method == "Notify":
         told.append(tuple(parameters.unpack()[3:5]))
         invocation.return_value(GLib.Variant("(u)", (len(told),)))
     elif method == "GetCapabilities":
@@ -28,7 +47,7 @@ def called(_bus, _sender, _path, _interface, method, parameters, invocation):
 
 
 def begin():
-    """Owns the notifications' name on the session bus, served by a main loop on a thread."""
+    """Owns their names on the session bus, served by a main loop on a thread."""
     import threading
 
     context = GLib.MainContext.new()
@@ -37,8 +56,10 @@ def begin():
         context.push_thread_default()
         bus = Gio.bus_get_sync(Gio.BusType.SESSION)
         node = Gio.DBusNodeInfo.new_for_xml(INTERFACE)
-        bus.register_object("/org/freedesktop/Notifications", node.interfaces[0], called, None, None)
-        Gio.bus_own_name_on_connection(bus, "org.freedesktop.Notifications", Gio.BusNameOwnerFlags.NONE, None, None)
+        for interface in node.interfaces:
+            path = "/" + interface.name.replace(".", "/")
+            bus.register_object(path, interface, called, None, None)
+            Gio.bus_own_name_on_connection(bus, interface.name, Gio.BusNameOwnerFlags.NONE, None, None)
         GLib.MainLoop.new(context, False).run()
 
     threading.Thread(target=serve, daemon=True).start()

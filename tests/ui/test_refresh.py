@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import store
-from cellar import WindowTest, key, wait
+from cellar import WindowTest, key, type_text, wait
 
 
 class Refresh(WindowTest):
@@ -48,6 +48,22 @@ class Refresh(WindowTest):
         window.press("Cancel")
         window.shows("Refresh This Stick…")
         self.assertEqual(store.overlay(stick).read_bytes(), before)
+
+    def test_a_copy_is_kept(self):
+        stick, window = self.asked()
+        place = self.folder()
+        (place / "copies").mkdir()
+        window.activate("Keep a Copy…")
+        window.find("Keep It Here")
+        type_text(f"{place}/copies")
+        key("Return")
+        window.press("Keep It Here")
+        window.shows("A copy is in", patience=60)
+        kept = {file.name: file.read_bytes() for file in (place / "copies").rglob("*") if file.is_file()}
+        overlay = store.overlay(stick)
+        image = overlay.with_name("squashfs.img")
+        self.assertEqual(kept, {file.name: file.read_bytes() for file in (overlay, image)})
+        self.assertTrue(window.usable("Refresh Now"))
 
     def held(self, window):
         """A refresh, its helper held still: there is time to look."""

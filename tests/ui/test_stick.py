@@ -161,7 +161,7 @@ class PluggedIn(WindowTest):
         overlay.rename(overlay.with_name(f"overlay-CELLAR-{self.UUID}"))
         image = self.folder() / "stick.img"
         make = ["/sbin/mke2fs", "-q", "-t", "ext4", "-L", "CELLAR", "-U", self.UUID, "-d", tree, image, "250M"]
-        subprocess.run(make, check=True)
+        subprocess.run(make, check=True, capture_output=True)
         device = subprocess.run(["losetup", "-f", "--show", image], check=True, capture_output=True, text=True)
         self.device = device.stdout.strip()
         self.addCleanup(subprocess.run, ["losetup", "-d", self.device])
@@ -190,9 +190,11 @@ class PluggedIn(WindowTest):
         refresh = wait(lambda: self.refreshing(window), "a refresh")
         os.kill(refresh, signal.SIGSTOP)
         self.assertFalse(self.pull(), "nobody unmounts it meanwhile")
+        wait(lambda: [flags & 4 for flags, _ in desktop.awake.values()] == [4], "no suspending")
         os.kill(refresh, signal.SIGCONT)
         window.shows("You can pull it out now", patience=60)
         self.assertFalse(os.path.ismount(self.place))
+        wait(lambda: not desktop.awake, "suspending allowed again")
 
     def refreshing(self, window):
         for pid in window.helpers():
