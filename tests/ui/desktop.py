@@ -1,4 +1,4 @@
-"""What a desktop has besides windows: takes notifications, and who keeps it awake; for the tests."""
+"""What a desktop has besides windows: takes notifications, and who keeps it awake, and has a battery; for the tests."""
 
 from gi.repository import Gio, GLib
 
@@ -16,8 +16,11 @@ INTERFACE = """<node><interface name="org.freedesktop.Notifications">
 <method name="Inhibit"><arg type="s" direction="in"/><arg type="u" direction="in"/><arg type="s" direction="in"/>
 <arg type="u" direction="in"/><arg type="u" direction="out"/></method>
 <method name="Uninhibit"><arg type="u" direction="in"/></method>
+</interface><interface name="org.freedesktop.UPower"><property name="OnBattery" type="b" access="read"/>
+</interface><interface name="org.freedesktop.UPower.Device"><property name="Percentage" type="d" access="read"/>
 </interface></node>"""
 
+PATHS = {"org.freedesktop.UPower.Device": "/org/freedesktop/UPower/devices/DisplayDevice"}
 told = []
 # Why it is kept awake, by the session manager's cookie: flags (1 logging out, 4 suspending), reason.
 awake = {}
@@ -46,6 +49,11 @@ def called(_bus, _sender, _path, _interface, method, parameters, invocation):
         invocation.return_value(None)
 
 
+def charge(*asked):
+    """A laptop that is not plugged in."""
+    return GLib.Variant("b", True) if asked[-1] == "OnBattery" else GLib.Variant("d", 12.0)
+
+
 def begin():
     """Owns their names on the session bus, served by a main loop on a thread."""
     import threading
@@ -57,8 +65,8 @@ def begin():
         bus = Gio.bus_get_sync(Gio.BusType.SESSION)
         node = Gio.DBusNodeInfo.new_for_xml(INTERFACE)
         for interface in node.interfaces:
-            path = "/" + interface.name.replace(".", "/")
-            bus.register_object(path, interface, called, None, None)
+            path = PATHS.get(interface.name, "/" + interface.name.replace(".", "/"))
+            bus.register_object(path, interface, called, charge, None)
             Gio.bus_own_name_on_connection(bus, interface.name, Gio.BusNameOwnerFlags.NONE, None, None)
         GLib.MainLoop.new(context, False).run()
 

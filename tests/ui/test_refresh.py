@@ -65,6 +65,15 @@ class Refresh(WindowTest):
         self.assertEqual(kept, {file.name: file.read_bytes() for file in (overlay, image)})
         self.assertTrue(window.usable("Refresh Now"))
 
+    def test_a_low_battery_is_a_warning(self):
+        # The tests' own bus has the power's service, too.
+        bus = {"DBUS_SYSTEM_BUS_ADDRESS": os.environ["DBUS_SESSION_BUS_ADDRESS"]}
+        window = self.window(self.practice(), env=bus)
+        wait(window.gauge, "a gauge")
+        window.press("Refresh This Stick…")
+        window.shows("The battery is low")
+        self.assertTrue(window.usable("Refresh Now"))
+
     def held(self, window):
         """A refresh, its helper held still: there is time to look."""
         window.press("Refresh Now")

@@ -204,6 +204,34 @@ class PluggedIn(WindowTest):
         return None
 
 
+class Dropped(WindowTest):
+    def test_what_is_dropped_is_opened(self):
+        window = self.window()
+        window.shows("Plug In a Stick")
+        window.front()
+        stick = self.practice()
+        source = subprocess.Popen(["/usr/bin/python3", Path(__file__).with_name("drag.py"), stick])
+        self.addCleanup(source.wait)
+        self.addCleanup(source.terminate)
+
+        def found(name):
+            search = ["xdotool", "search", "--onlyvisible", "--name", name]
+            return subprocess.run(search, capture_output=True, text=True).stdout.split()
+
+        [files] = wait(lambda: found("^Files$"), "the other window")
+        [target] = wait(lambda: found("^Sugar Cellar$"), "the window")
+        steps = ["windowmove", target, "0", "0", "windowmove", files, "1000", "50", "mousemove", "1075", "125"]
+        subprocess.run(["xdotool", *steps], check=True)
+        time.sleep(0.5)
+        subprocess.run(["xdotool", "mousedown", "1"], check=True)
+        for x in range(1060, 400, -30):
+            subprocess.run(["xdotool", "mousemove", str(x), "300"], check=True)
+            time.sleep(0.02)
+        time.sleep(0.5)
+        subprocess.run(["xdotool", "mouseup", "1"], check=True)
+        wait(window.gauge, "the gauge of what was dropped")
+
+
 class Practice(WindowTest):
     def test_one_click_makes_one(self):
         window = self.window()
