@@ -5,7 +5,7 @@ PATH := $(PATH):$(HOME)/.cargo/bin
 export PATH
 CARGO = cargo
 
-.PHONY: build run test test-cuts bench fuzz install-deps help
+.PHONY: build run test test-boot test-cuts bench fuzz install-deps help
 
 build: ## Build the helper (target/release/sugar-cellar-helper)
 	@scripts/install-deps run
@@ -20,6 +20,10 @@ test: ## Format, lints, and all tests, those in a virtual machine included
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --all-targets --features gui -- -D warnings
 	$(CARGO) test --no-fail-fast --features gui
+
+test-boot: ## Boot a live stick of dracut's, save on it, refresh it, and boot it again
+	@scripts/install-deps boot
+	SUGAR_CELLAR_BOOT=1 $(CARGO) test --features gui --test vm booted -- --nocapture
 
 test-cuts: ## Cut the power after every write that a command does, in 1,000 ways each; hours without KVM
 	@scripts/install-deps test

@@ -9,6 +9,7 @@
 // A panic is how a test's helpers fail.
 #![allow(clippy::unwrap_used)]
 
+mod booted;
 mod commands;
 mod cut;
 mod engines;

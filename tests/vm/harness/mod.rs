@@ -133,6 +133,11 @@ impl Machine {
         name.to_string_lossy().into_owned()
     }
 
+    /// The folder with the kernel's `boot` and `lib`.
+    pub fn root(&self) -> &Path {
+        self.kernel.ancestors().nth(2).expect("root/boot/vmlinuz")
+    }
+
     /// A new guest; `name` names its logs below target/vm/logs.
     pub fn guest(&self, name: &str) -> Guest<'_> {
         Guest {
@@ -143,6 +148,7 @@ impl Machine {
             script: String::new(),
             limit: Duration::from_secs(900),
             cut_at: None,
+            live: None,
         }
     }
 }
@@ -157,7 +163,11 @@ pub struct Guest<'m> {
     script: String,
     limit: Duration,
     cut_at: Option<String>,
+    live: Option<PathBuf>,
 }
+
+/// How a stick's boot loader starts a live system of the label STICK.
+const LIVE: &str = "root=live:CDLABEL=STICK rd.live.image rd.live.overlay=LABEL=STICK rd.live.overlay.overlayfs=0 rw systemd.show_status=0";
 
 impl Guest<'_> {
     /// Adds a raw disk: /dev/vda, then /dev/vdb, and so on.
@@ -186,6 +196,13 @@ impl Guest<'_> {
     /// The longest it may take, boot included (900 s unless told: a busy machine is slow).
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Starts the live system on the first disk with dracut's initramfs in `initrd`, and runs the script
+    /// there: /bin/sh reads it from the disk behind all others.
+    pub fn live(mut self, initrd: &Path) -> Self {
+        self.live = Some(initrd.to_owned());
         self
     }
 
@@ -221,6 +238,19 @@ impl Guest<'_> {
         std::io::Write::write_all(&mut initramfs, &self.machine.initramfs).unwrap();
         std::io::Write::write_all(&mut initramfs, &self.files.finish()).unwrap();
 
+        let (initrd, arguments) = match &self.live {
+            None => (initramfs.path(), ""),
+            Some(initrd) => (initrd.as_path(), LIVE),
+        };
+        let mut script = tempfile::NamedTempFile::new_in(&self.machine.folder).unwrap();
+        if self.live.is_some() {
+            let text = format!("{}\n", self.script);
+            let padding = text.len().next_multiple_of(512);
+            std::io::Write::write_all(&mut script, format!("{text:\n<padding$}").as_bytes())
+                .unwrap();
+            self.disks.push(script.path().to_owned());
+        }
+
         let mut qemu = Command::new("qemu-system-x86_64");
         match self.machine.accelerator {
             Accelerator::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
@@ -232,11 +262,11 @@ impl Guest<'_> {
             .arg("-kernel")
             .arg(&self.machine.kernel)
             .arg("-initrd")
-            .arg(initramfs.path())
-            .args([
-                "-append",
-                "console=ttyS0 loglevel=5 panic=-1 mitigations=off",
-            ]);
+            .arg(initrd)
+            .arg("-append")
+            .arg(format!(
+                "console=ttyS0 loglevel=5 panic=-1 mitigations=off {arguments}"
+            ));
         for port in [&console, &stdout, &status] {
             qemu.arg("-serial").arg(format!("file:{}", port.display()));
         }
@@ -375,7 +405,7 @@ fn lock(folder: &Path) -> File {
 }
 
 /// To standard error past libtest, which hides what passing tests print.
-fn loud(text: &str) {
+pub fn loud(text: &str) {
     let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("\n{text}\n").as_bytes());
 }
 
