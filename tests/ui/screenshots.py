@@ -17,7 +17,7 @@ DRESSES = {
     "contrast": (820, 860, {"ADW_DEBUG_HIGH_CONTRAST": "1"}, "Cantarell 11", None),
     "narrow": (360, 720, {}, "Cantarell 11", None),
     "wide": (1280, 900, {}, "Cantarell 11", None),
-    "large": (700, 960, {"GDK_DPI_SCALE": "1.8"}, "Cantarell 11", None),
+    "large": (700, 960, {}, "Cantarell 11", None),
     "rtl": (820, 860, {}, "Cantarell 11", "he_IL"),
     "spanish": (820, 860, {}, "Cantarell 11", "es_ES"),
     "french": (360, 800, {}, "Cantarell 11", "fr_FR"),
@@ -30,6 +30,9 @@ def dress(home, name):
     config = home / "config/gtk-4.0"
     config.mkdir(parents=True)
     (config / "settings.ini").write_text(f"[Settings]\ngtk-font-name={font}\n")
+    if name == "large":
+        # As the desktop's switch for large text does it, and more.
+        (home / ".Xdefaults").write_text("Xft.dpi: 168\n")
     env = dict(env)
     if language:
         made = home / "locales" / f"{language}.UTF-8"
