@@ -22,7 +22,7 @@ warnings.simplefilter("ignore", DeprecationWarning)
 
 PROGRAMS = Path(os.environ["CELLAR_PROGRAMS"])
 HELPER = Path(os.environ.get("SUGAR_CELLAR_HELPER", PROGRAMS / "sugar-cellar-helper"))
-PATIENCE = 20.0
+PATIENCE = 60
 # Isolates that keep "41 %" in order; a screen reader passes over them.
 INVISIBLE = re.compile("[\u2066-\u2069]")
 LEVELS = re.compile(r"(Gtk|Gdk|Gsk|GLib|GLib-GObject|GLib-GIO|Adwaita|Pango|sugar-cellar)[^\n]*-(WARNING|CRITICAL)[^\n]*")
@@ -179,6 +179,20 @@ class Window:
             time.sleep(0.1)
         self.test.assertTrue(there(), f"the keyboard on {name!r}")
         key("Return")
+
+    def choose(self, path):
+        """Chooses a path in GTK's file chooser, by the keyboard."""
+
+        def typing():
+            key("ctrl+l")
+            focused = self.focused()
+            return focused and focused.get_role_name() == "text"
+
+        wait(typing, "a place to type a path in")
+        type_text(str(path))
+        key("Return")
+        # GTK 4.8 complains, or falls over, where a dialog closes while its widgets are read.
+        time.sleep(5)
 
     def usable(self, name):
         for node in self.nodes():

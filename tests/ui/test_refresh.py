@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import store
-from cellar import WindowTest, key, type_text, wait
+from cellar import WindowTest, key, wait
 
 
 class Refresh(WindowTest):
@@ -55,9 +55,7 @@ class Refresh(WindowTest):
         (place / "copies").mkdir()
         window.activate("Keep a Copy…")
         window.find("Keep It Here")
-        type_text(f"{place}/copies")
-        key("Return")
-        window.press("Keep It Here")
+        window.choose(place / "copies")
         window.shows("A copy is in", patience=60)
         kept = {file.name: file.read_bytes() for file in (place / "copies").rglob("*") if file.is_file()}
         overlay = store.overlay(stick)
