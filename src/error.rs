@@ -117,6 +117,9 @@ pub enum Error {
         /// Technical detail.
         detail: String,
     },
+    /// The running system's stick was refreshed, and is finished when it shuts down.
+    #[error("the last refresh of the running system's stick waits for the shutdown")]
+    Waiting,
     /// Something lies already where something new was to be made.
     #[error("exists and is not empty: {path}")]
     Exists {
@@ -211,7 +214,7 @@ impl Error {
             Error::Unsupported { .. } => ErrorKind::Unsupported,
             Error::Damaged { .. } => ErrorKind::Damaged,
             Error::Busy { .. } => ErrorKind::Busy,
-            Error::Refused { .. } | Error::Exists { .. } => ErrorKind::Refused,
+            Error::Refused { .. } | Error::Waiting | Error::Exists { .. } => ErrorKind::Refused,
             Error::Cancelled => ErrorKind::Cancelled,
             Error::Denied { .. } => ErrorKind::Denied,
             Error::Missing { .. } => ErrorKind::Missing,

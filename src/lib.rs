@@ -19,6 +19,7 @@ pub mod practice;
 pub mod progress;
 pub mod protocol;
 pub mod refresh;
+pub mod shutdown;
 pub mod sources;
 pub mod squash;
 pub mod status;

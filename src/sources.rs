@@ -34,6 +34,16 @@ impl<F: Folder> Clone for Target<'_, F> {
 
 impl<F: Folder> Copy for Target<'_, F> {}
 
+/// Whether a system runs from the stick meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Nobody changes it but us.
+    AtRest,
+    /// A system runs from it: its kernel appends to the exception list, and writes into the
+    /// overlay's chunks, while we read.
+    Running,
+}
+
 /// Whether the stick is still ours alone; asked right before the exchange and before the first
 /// write into the exception list.
 pub trait Guard: Sync {
@@ -48,8 +58,10 @@ pub(crate) struct Sources<S> {
     pub image: Image,
     /// The overlay file.
     pub store: S,
-    /// Its exception list.
+    /// Its exception list; of a running system's, what was on the device.
     pub list: ExceptionStore,
+    /// Whether a system runs from them.
+    pub used: Use,
     /// The blocks that no file uses, where that is wanted and can be trusted.
     pub free: std::result::Result<FreeBlocks, NotFree>,
     /// The blocks that the image alone calls free: a hint which of the free blocks may hold
@@ -62,6 +74,8 @@ pub(crate) struct Sources<S> {
 pub(crate) enum NotFree {
     /// Nobody wants to know.
     NotWanted,
+    /// A system runs from the stick, and may use any block at any instant.
+    Running,
     /// The file system's own record cannot be trusted.
     NotTrusted(Finding),
 }
@@ -86,8 +100,13 @@ impl<S: ReadAt> Sources<S> {
     /// Opens image and overlay to read, and makes sure that they belong together: the file
     /// system seen through the overlay must be the image's own (UUID and time of creation), and
     /// must not have recorded errors that the image alone has not.
+    ///
+    /// Of a running system, the *overlay file* is read and never its device, whose page cache holds
+    /// what the file system has not committed. Its list comes from the device, made durable before:
+    /// the kernel only ever appends to it, so all of it is there after any cut. No block is free.
     pub fn open<F: Folder<File = S>>(
         target: Target<'_, F>,
+        used: Use,
         want_free: bool,
         progress: &dyn Progress,
     ) -> Result<Sources<S>>
@@ -100,7 +119,10 @@ impl<S: ReadAt> Sources<S> {
             .folder
             .open(target.overlay)
             .doing("opening the overlay")?;
-        let list = ExceptionStore::read(&store, Some(image.inner_bytes()))?;
+        let list = match used {
+            Use::AtRest => ExceptionStore::read(&store, Some(image.inner_bytes()))?,
+            Use::Running => durable(target, image.inner_bytes())?,
+        };
         if !list.is_valid() {
             let detail = "the kernel marked the exception store invalid";
             return Err(Error::damaged(Part::Overlay, detail));
@@ -109,11 +131,15 @@ impl<S: ReadAt> Sources<S> {
             image,
             store,
             list,
-            free: Err(NotFree::NotWanted),
+            used,
+            free: Err(match used {
+                Use::AtRest => NotFree::NotWanted,
+                Use::Running => NotFree::Running,
+            }),
             free_before: None,
         };
         sources.belong_together()?;
-        if want_free {
+        if want_free && used == Use::AtRest {
             let trust = ext4::free_blocks(&sources.merged()?, progress)?;
             let before = ext4::claimed_free(&sources.base(), progress)?;
             sources.free = match trust {
@@ -123,6 +149,20 @@ impl<S: ReadAt> Sources<S> {
             sources.free_before = before;
         }
         Ok(sources)
+    }
+
+    /// Whether all that was listed still is, on the device: what the new image may differ in.
+    ///
+    /// # Errors
+    /// `Refused` where it is not.
+    pub fn still_listed<F: Folder<File = S>>(&self, target: Target<'_, F>) -> Result<()> {
+        let now = durable(target, self.image.inner_bytes())?;
+        let there = |one: Exception| now.lookup(one.old) == Some(one.new);
+        if now.is_valid() && self.list.iter().all(there) {
+            return Ok(());
+        }
+        let detail = "the running system's exception list is no longer what was read";
+        Err(Error::refused(Part::Overlay, detail))
     }
 
     /// The inner image alone.
@@ -260,6 +300,14 @@ impl<S: ReadAt> Sources<S> {
         let start = chunk.0.saturating_mul(size).min(end);
         start..start.saturating_add(size).min(end)
     }
+}
+
+/// The exception list that a power cut would leave.
+fn durable<F: Folder>(target: Target<'_, F>, inner: Bytes) -> Result<ExceptionStore> {
+    let doing = "reading the overlay from the device";
+    target.folder.sync().doing(doing)?;
+    let store = target.folder.open_uncached(target.overlay).doing(doing)?;
+    ExceptionStore::read(&store, Some(inner))
 }
 
 fn is_free_in(free: Option<&FreeBlocks>, range: Range<u64>) -> bool {

@@ -205,6 +205,9 @@ fn pending(stick: &Stick, layout: &Layout) -> Option<Pending> {
             Pending::Cleanup
         });
     }
+    if stick.to_be_finished() {
+        return Some(Pending::Finish);
+    }
     layout.note.as_ref().map(|_| Pending::Borrowed)
 }
 

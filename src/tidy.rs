@@ -4,7 +4,7 @@ use crate::error::{Doing, Result};
 use crate::overlay::moves::{Keep, drop_chunks, shift};
 use crate::overlay::{Exception, ExceptionStore, Figures, size};
 use crate::progress::Progress;
-use crate::sources::{Guard, Sources, Target};
+use crate::sources::{Guard, Sources, Target, Use};
 use crate::storage::{Folder, Storage};
 
 /// What a tidy came to.
@@ -57,7 +57,7 @@ pub fn stick<F: Folder>(
     guard: &dyn Guard,
     progress: &dyn Progress,
 ) -> Result<Tidied> {
-    let sources = Sources::open(target, true, progress)?;
+    let sources = Sources::open(target, Use::AtRest, true, progress)?;
     let base = sources.base();
     let store = target
         .folder

@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, from the ground up. Rooms of one level do not know each other.
-const LEVELS: [&[&str]; 9] = [
+const LEVELS: [&[&str]; 10] = [
     &["units", "system"],
     &["error"],
     &["protocol", "storage", "parallel"],
     &["progress"],
     &["squash", "ext4", "overlay", "stick"],
+    &["shutdown"],
     &["merged", "practice", "status"],
     &["sources"],
     &["tidy", "check"],

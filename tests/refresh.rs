@@ -14,7 +14,7 @@ use sugar_cellar::practice;
 use sugar_cellar::progress::{Progress, Silent};
 use sugar_cellar::protocol::{OverlayState, Stage};
 use sugar_cellar::refresh::{self, Options, Recovered, SECOND};
-use sugar_cellar::sources::{Guard, IMAGE, Target};
+use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
 use sugar_cellar::squash::{Compression, Image};
 use sugar_cellar::storage::{DiskFile, DiskFolder, Folder, ReadAt};
 use sugar_cellar::tidy;
@@ -96,6 +96,7 @@ impl Practice {
         let mut options = Options {
             compression: None,
             keep_deleted: false,
+            used: Use::AtRest,
             threads: 2,
         };
         change(&mut options);

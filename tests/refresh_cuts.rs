@@ -17,7 +17,7 @@ use sugar_cellar::overlay::ExceptionStore;
 use sugar_cellar::progress::{Progress, Silent};
 use sugar_cellar::protocol::{OverlayState, Stage};
 use sugar_cellar::refresh::{self, Options, SECOND};
-use sugar_cellar::sources::{Guard, IMAGE, Target};
+use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
 use sugar_cellar::squash::Image;
 use sugar_cellar::storage::fault::{FaultFolder, Rules};
 use sugar_cellar::storage::{Folder, ReadAt};
@@ -37,6 +37,8 @@ enum What {
     Refresh,
     /// The next run is a tidy: it, too, must cope with what a cut refresh left.
     TidyAfterwards,
+    /// A system runs from the stick; the rest is done where it is gone, or the next time.
+    Running,
 }
 
 /// The operation, and decoded images by their time of making: decoding is most of the work.
@@ -57,7 +59,7 @@ impl Whole {
         }
     }
 
-    fn refresh(&self, folder: &FaultFolder) -> Result<()> {
+    fn refresh(&self, folder: &FaultFolder, used: Use) -> Result<()> {
         let target = Target {
             folder,
             overlay: OVERLAY,
@@ -65,9 +67,12 @@ impl Whole {
         let options = Options {
             compression: None,
             keep_deleted: self.keep_deleted,
+            used,
             threads: 1,
         };
-        refresh::recover(target, 1, &Alone, &Silent)?;
+        if used == Use::AtRest {
+            refresh::recover(target, 1, &Alone, &Silent)?;
+        }
         let plan = refresh::plan(target, options, &Silent)?;
         if !plan.is_needed() {
             return Ok(());
@@ -122,8 +127,12 @@ impl Operation for Whole {
     fn run(&self, folder: &FaultFolder) -> Result<()> {
         let first = std::mem::replace(&mut *self.first.lock().unwrap(), false);
         let run = || match self.what {
-            What::TidyAfterwards if !first => self.tidy(folder),
-            _ => self.refresh(folder),
+            What::TidyAfterwards | What::Running if !first => self.tidy(folder),
+            What::Running => {
+                self.refresh(folder, Use::Running)?;
+                self.tidy(folder)
+            }
+            _ => self.refresh(folder, Use::AtRest),
         };
         let before = folder.read(IMAGE).unwrap();
         match run() {
@@ -154,7 +163,7 @@ impl Operation for Whole {
         let list = ExceptionStore::read(&store, Some(Bytes(learner.content.len() as u64)));
         let list = list.map_err(|error| error.to_string())?;
         match (self.what, list.state()) {
-            (What::TidyAfterwards, _) | (_, OverlayState::Empty) => Ok(()),
+            (What::TidyAfterwards | What::Running, _) | (_, OverlayState::Empty) => Ok(()),
             (_, state) => Err(format!("{state:?} {list:?}")),
         }
     }
@@ -198,6 +207,14 @@ fn a_refresh_with_a_tidy_behind_it() {
         &small,
         &Whole::new(What::TidyAfterwards, false),
     );
+}
+
+#[test]
+fn a_refresh_of_the_running_stick() {
+    for rules in [Rules::Fat, Rules::Ext4] {
+        let small = Small::new(rules, 8 << 20);
+        cut("running", &small, &Whole::new(What::Running, false));
+    }
 }
 
 /// Each call fails once: nothing is lost, the message is no lie, the next run ends well.
@@ -269,6 +286,7 @@ fn verify_reads_the_device() {
         let options = Options {
             compression: None,
             keep_deleted: false,
+            used: Use::AtRest,
             threads: 1,
         };
         let plan = refresh::plan(target, options, &Silent).unwrap();

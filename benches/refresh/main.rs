@@ -37,7 +37,7 @@ use std::sync::Arc;
 use sugar_cellar::error::Result as Checked;
 use sugar_cellar::progress::Silent;
 use sugar_cellar::refresh;
-use sugar_cellar::sources::{Guard, Target};
+use sugar_cellar::sources::{Guard, Target, Use};
 use sugar_cellar::squash::{Block, Image};
 use sugar_cellar::storage::{DiskFile, DiskFolder};
 use table::{Refresh, Table};
@@ -190,6 +190,7 @@ fn refresh_with(stick: &Path, threads: usize) -> Step {
     let options = refresh::Options {
         compression: None,
         keep_deleted: false,
+        used: Use::AtRest,
         threads,
     };
     let plan = refresh::plan(target, options, &Silent)?;

@@ -109,3 +109,63 @@ async fn property(path: &str, interface: &str, name: &str) -> Option<gtk::glib::
         .ok()?;
     reply.child_value(0).as_variant()
 }
+
+/// Has the desktop restart the computer, which asks the person; false where none does.
+pub async fn restart_session() -> bool {
+    let manager = "org.gnome.SessionManager";
+    let path = "/org/gnome/SessionManager";
+    call(
+        gio::BusType::Session,
+        manager,
+        path,
+        manager,
+        "Reboot",
+        None,
+    )
+    .await
+}
+
+/// Restarts the computer at once (systemd-logind).
+pub async fn restart_computer() {
+    let path = "/org/freedesktop/login1";
+    let interactive = Some((true,).to_variant());
+    let manager = "org.freedesktop.login1.Manager";
+    call(
+        gio::BusType::System,
+        "org.freedesktop.login1",
+        path,
+        manager,
+        "Reboot",
+        interactive,
+    )
+    .await;
+}
+
+async fn call(
+    bus: gio::BusType,
+    name: &str,
+    path: &str,
+    interface: &str,
+    method: &str,
+    parameters: Option<gtk::glib::Variant>,
+) -> bool {
+    let Ok(bus) = gio::bus_get_future(bus).await else {
+        return false;
+    };
+    let flags = gio::DBusCallFlags::ALLOW_INTERACTIVE_AUTHORIZATION;
+    // As long as the person takes to answer.
+    let reply = bus.call_future(
+        Some(name),
+        path,
+        interface,
+        method,
+        parameters.as_ref(),
+        None,
+        flags,
+        i32::MAX,
+    );
+    reply
+        .await
+        .inspect_err(|error| gtk::glib::g_message!("sugar-cellar", "{interface}: {error}"))
+        .is_ok()
+}

@@ -96,6 +96,23 @@ pub async fn closing(over: &impl IsA<gtk::Widget>) -> Closing {
     }
 }
 
+/// Whether to restart the computer now.
+pub async fn restart(over: &impl IsA<gtk::Widget>) -> bool {
+    let dialog = adw::MessageDialog::new(
+        window_of(over).as_ref(),
+        Some(&gettext("Restart the Computer?")),
+        Some(&gettext("Save what is open in other programs first.")),
+    );
+    dialog.add_responses(&[
+        ("stay", &gettext("_Not Now")),
+        ("restart", &gettext("_Restart")),
+    ]);
+    dialog.set_response_appearance("restart", adw::ResponseAppearance::Suggested);
+    dialog.set_default_response(Some("restart"));
+    dialog.set_close_response("stay");
+    answer(&dialog).await == "restart"
+}
+
 thread_local! {
     static OPEN: RefCell<Option<glib::WeakRef<adw::MessageDialog>>> = const { RefCell::new(None) };
 }

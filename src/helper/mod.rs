@@ -10,6 +10,7 @@ mod check;
 mod console;
 mod enlarge;
 mod figures;
+mod finish;
 mod generate;
 mod job;
 mod list;
@@ -25,8 +26,10 @@ mod tidy;
 mod watch;
 mod words;
 
+use crate::shutdown::{self, Ending};
 use clap::{CommandFactory, Parser, Subcommand};
 use console::{Console, Exit};
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -94,6 +97,7 @@ enum Verb {
     Enlarge(enlarge::Args),
     Check(check::Args),
     Practice(practice::Args),
+    Finish(finish::Args),
 }
 
 /// And what is asked for when the program is built and installed.
@@ -106,6 +110,11 @@ enum AnyVerb {
 
 /// The whole program: reads the command line, runs the verb, gives the exit status.
 pub fn main() -> ExitCode {
+    // At the end of a shutdown we may be the computer's first program, and its last.
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(ending) = Ending::asked(&arguments) {
+        shutdown::end(ending);
+    }
     locale::begin();
     env_logger::init();
     let line = CommandLine::<AnyVerb>::parse();
@@ -132,6 +141,7 @@ impl Verb {
             Verb::Enlarge(args) => enlarge::run(args, console),
             Verb::Check(args) => check::run(args, console),
             Verb::Practice(args) => practice::run(args, console),
+            Verb::Finish(args) => finish::run(args, console),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! A stick opened for a command that reads or changes its overlay.
 
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::progress::Silent;
 use crate::refresh;
-use crate::sources::{Guard, Target};
+use crate::sources::{Guard, Target, Use};
 use crate::status::{self, Seen};
-use crate::stick::{Access, Stick};
+use crate::stick::{Access, Device, Held, Host, Stick};
 use crate::storage::DiskFolder;
 use std::path::Path;
 
@@ -19,19 +19,6 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Opens what a person calls `stick`, to change what must not be in use.
-    ///
-    /// # Errors
-    /// `Busy` where the system runs from it, beside those of opening.
-    pub fn at_rest(stick: &Path) -> Result<Opened> {
-        let opened = Opened::new(stick, Access::Write)?;
-        if opened.stick.booted() {
-            let detail = "the running system was started from this stick".to_owned();
-            return Err(Error::Busy { detail });
-        }
-        Ok(opened)
-    }
-
     /// Opens what a person calls `stick`, in use by the running system or not.
     ///
     /// To write: where its image cannot be read and a cut refresh left a second one, the one that
@@ -51,6 +38,26 @@ impl Opened {
             overlay,
             before,
         })
+    }
+
+    /// Whether the running system was started from it.
+    pub fn used(&self) -> Use {
+        match self.stick.booted() {
+            true => Use::Running,
+            false => Use::AtRest,
+        }
+    }
+
+    /// Whether the running system reads the second image: it was refreshed since it started. Where
+    /// that cannot be found out, it does.
+    pub fn reads_second(&self) -> Result<bool> {
+        let Some(second) = &self.before.layout.second else {
+            return Ok(false);
+        };
+        let second = (Device::from_raw(second.id.0), second.id.1);
+        let loops = Host::default().loops().doing("asking for loop devices")?;
+        let reads = |held: Held| (held.on, held.inode) == second;
+        Ok(loops.iter().any(|bound| bound.held.is_none_or(reads)))
     }
 
     /// The stick itself.

@@ -8,7 +8,7 @@ use super::{STICK, named, tell, words};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::protocol::{Plan, Refusal, Stage};
-use crate::stick::{Access, InUse, Stick};
+use crate::stick::{Access, InUse};
 use std::path::PathBuf;
 
 /// Show what a refresh would do, and why not, if not; change nothing
@@ -50,9 +50,11 @@ fn look(args: &Args, name: &str, console: &Console) -> Result<Exit> {
 
 /// The plan of an open stick.
 pub fn draw(opened: &Opened, choices: &Choices, progress: &dyn Progress) -> Result<Plan> {
-    let plan = choices.plan(opened.target(), progress)?.sampled()?;
+    let plan = choices
+        .plan(opened.target(), opened.used(), progress)?
+        .sampled()?;
     let mut refusals: Vec<Refusal> = plan.obstacle().map(refusal).into_iter().collect();
-    refusals.extend(in_the_way(opened.stick())?.as_ref().map(refusal));
+    refusals.extend(in_the_way(opened)?.as_ref().map(refusal));
     Ok(Plan {
         stick: opened.before.status.stick.clone(),
         seconds: plan.is_needed().then_some(plan.seconds),
@@ -66,12 +68,12 @@ pub fn draw(opened: &Opened, choices: &Choices, progress: &dyn Progress) -> Resu
 }
 
 /// Who would be in the way of a refresh now.
-fn in_the_way(stick: &Stick) -> Result<Option<Error>> {
-    Ok(match stick.in_use()? {
+fn in_the_way(opened: &Opened) -> Result<Option<Error>> {
+    Ok(match opened.stick().in_use()? {
         InUse::Free => None,
         InUse::Live => {
-            let detail = "the running system was started from this stick".to_owned();
-            Some(Error::Busy { detail })
+            let waits = opened.reads_second()?;
+            waits.then_some(Error::Waiting)
         }
         InUse::Held(who) => Some(Error::Busy { detail: who }),
         InUse::Unknown(why) => Some(Error::Denied { detail: why }),

@@ -4,20 +4,22 @@ use super::console::{Console, Exit};
 use super::job::Jobs;
 use super::meter::Share;
 use super::opened::Opened;
-use super::{STICK, ask, named, plan, tell};
-use crate::error::Result;
+use super::{STICK, ask, finish, named, plan, tell};
+use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::protocol::{Event, Stage};
+use crate::protocol::{Event, Pending, Stage};
 use crate::refresh::{self, Kernel, Options};
-use crate::sources::Target;
+use crate::sources::{Target, Use};
 use crate::squash::Compression;
+use crate::stick::Access;
 use crate::storage::DiskFolder;
 use std::path::{Path, PathBuf};
 
 /// Fold a stick's overlay back into its image: nothing is lost, and the overlay is empty again
 ///
 /// The new image is written beside the old one, read back from the stick,
-/// compared, and only then put in its place. Whatever happens meanwhile, the
+/// compared, and only then put in its place. Of the stick that the computer was
+/// started from (“live”) the overlay is emptied when the computer shuts down. Whatever happens meanwhile, the
 /// stick starts with everything on it; a refresh that was cut is completed by
 /// the next one. Ctrl-C cancels it. Several sticks are done one after the other.
 #[derive(Debug, clap::Args)]
@@ -69,7 +71,7 @@ enum Kind {
 
 impl Choices {
     /// For the library.
-    fn options(&self) -> Options {
+    fn options(&self, used: Use) -> Options {
         Options {
             compression: match self.compression {
                 Kind::Keep => None,
@@ -77,6 +79,7 @@ impl Choices {
                 Kind::Zstd => Some(Compression::Zstd),
             },
             keep_deleted: self.keep_deleted,
+            used,
             threads: super::threads(),
         }
     }
@@ -85,6 +88,7 @@ impl Choices {
     pub fn plan<'f>(
         &self,
         target: Target<'f, DiskFolder>,
+        used: Use,
         progress: &dyn Progress,
     ) -> Result<refresh::Plan<'f, DiskFolder>> {
         // What it cannot do without is asked for before anything is read.
@@ -92,7 +96,7 @@ impl Choices {
             (Engine::Kernel, Some(scratch)) => Some(Kernel::new(scratch)?),
             _ => None,
         };
-        let plan = refresh::plan(target, self.options(), progress)?;
+        let plan = refresh::plan(target, self.options(used), progress)?;
         match kernel {
             Some(kernel) => plan.by_kernel(kernel),
             None => Ok(plan),
@@ -154,7 +158,12 @@ pub fn run(args: &Args, console: &Console) -> Exit {
 
 fn one(path: &Path, args: &Args, jobs: &Jobs, console: &Console) -> Result<Exit> {
     let name = named(path);
-    let opened = Opened::at_rest(path)?;
+    let opened = Opened::new(path, Access::Write)?;
+    let used = opened.used();
+    if used == Use::Running && opened.reads_second()? {
+        finish::arrange()?;
+        return Err(Error::Waiting);
+    }
     if !args.yes {
         let look = |progress: &dyn Progress| plan::draw(&opened, &args.choices, progress);
         let (planned, _) = jobs.run(&name, &[(Stage::Check, 1)], look)?;
@@ -168,10 +177,17 @@ fn one(path: &Path, args: &Args, jobs: &Jobs, console: &Console) -> Result<Exit>
     }
     let work = |progress: &dyn Progress| {
         let target = opened.target();
-        refresh::recover(target, super::threads(), &opened, progress)?;
-        let plan = args.choices.plan(target, progress)?;
+        // What an earlier one left, that was cut. The running system's list is left alone.
+        match used {
+            Use::AtRest => refresh::recover(target, super::threads(), &opened, progress)?,
+            Use::Running => refresh::settle(target.folder, super::threads(), &opened, progress)?,
+        };
+        let plan = args.choices.plan(target, used, progress)?;
         if plan.is_needed() {
             refresh::refresh(plan.ready()?, &opened, progress)?;
+            if used == Use::Running {
+                finish::arrange().map_err(Error::unfinished)?;
+            }
         }
         opened.look()
     };
@@ -179,7 +195,10 @@ fn one(path: &Path, args: &Args, jobs: &Jobs, console: &Console) -> Result<Exit>
     let (before, after) = (opened.before.status.clone(), after.status);
     // Unmounted, where it was us who mounted it, before anybody reads that it is done.
     drop(opened);
-    console.say(&tell::refreshed(&before, &after, seconds));
+    console.say(&match after.pending {
+        Some(Pending::Finish) => tell::absorbed(&before, &after, seconds),
+        _ => tell::refreshed(&before, &after, seconds),
+    });
     console.event(&Event::Finished {
         stick: name,
         seconds,

@@ -274,6 +274,27 @@ pub fn refreshed(before: &Status, after: &Status, seconds: f64) -> String {
     .join("\n")
 }
 
+/// That the running system's stick has a new image, and what is to come.
+pub fn absorbed(before: &Status, after: &Status, seconds: f64) -> String {
+    let values = [
+        ("time", &*duration(seconds.round() as u64)),
+        ("bytes", &*size(before.image.bytes)),
+        ("bytes_after", &*size(after.image.bytes)),
+    ];
+    [
+        gettext("The new image is in place; it took {time}."),
+        gettext("The image was {bytes} large; now it is {bytes_after}."),
+        gettext("Go on working as you like. When the computer is shut down or restarted, the overlay is emptied."),
+    ]
+    .map(|line| fill(&line, &values))
+    .join("\n")
+}
+
+/// That a tidy waits for the shutdown.
+pub fn at_shutdown() -> String {
+    gettext("Space is given back when the computer is shut down or restarted.")
+}
+
 /// What a tidy came to.
 pub fn tidied(before: &Status, after: &Status) -> String {
     let back = before

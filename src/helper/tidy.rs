@@ -4,19 +4,22 @@ use super::console::{Console, Exit};
 use super::job::Jobs;
 use super::meter::Share;
 use super::opened::Opened;
-use super::{STICK, named, tell};
+use super::{STICK, finish, named, tell};
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::protocol::{Event, Stage};
 use crate::refresh::{Recovered, recover};
+use crate::sources::Use;
+use crate::stick::Access;
 use crate::tidy;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Give overlay space back without writing the image anew
 ///
 /// What equals the image, and what deleted files held, is dropped from the
 /// overlay; the rest moves to its front. Much faster than a refresh, and often
-/// enough. Ctrl-C cancels it; whenever it ends, nothing is lost.
+/// enough. Ctrl-C cancels it; whenever it ends, nothing is lost. Of the stick that
+/// the computer was started from (“live”) it is done when the computer shuts down.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -32,12 +35,16 @@ const SHARES: &[Share] = &[(Stage::Check, 60), (Stage::Drop, 40)];
 
 pub fn run(args: &Args, console: &Console) -> Exit {
     let name = named(&args.stick);
-    console.end(&name, give_back(args, &name, console))
+    console.end(&name, give_back(&args.stick, &name, console))
 }
 
-fn give_back(args: &Args, name: &str, console: &Console) -> Result<Exit> {
+/// Tidies `stick`, which messages call `name`; the running system's, when it shuts down.
+pub fn give_back(stick: &Path, name: &str, console: &Console) -> Result<Exit> {
     let jobs = Jobs::begin(console)?;
-    let opened = Opened::at_rest(&args.stick)?;
+    let opened = Opened::new(stick, Access::Write)?;
+    if opened.used() == Use::Running {
+        return at_shutdown(&opened, name, console);
+    }
     let work = |progress: &dyn Progress| {
         // Putting a cut refresh right tidies as well.
         if recover(opened.target(), super::threads(), &opened, progress)? == Recovered::Nothing {
@@ -53,6 +60,19 @@ fn give_back(args: &Args, name: &str, console: &Console) -> Result<Exit> {
         stick: name.to_owned(),
         seconds,
         before: Box::new(before),
+        after: Box::new(after),
+    });
+    Ok(Exit::Done)
+}
+
+fn at_shutdown(opened: &Opened, name: &str, console: &Console) -> Result<Exit> {
+    finish::arrange()?;
+    let after = opened.look()?.status;
+    console.say(&tell::at_shutdown());
+    console.event(&Event::Finished {
+        stick: name.to_owned(),
+        seconds: 0.0,
+        before: Box::new(opened.before.status.clone()),
         after: Box::new(after),
     });
     Ok(Exit::Done)

@@ -58,6 +58,10 @@ pub fn error(error: &Error) -> Said {
             gettext("This was not done, because it would not be safe."),
             gettext("Nothing was changed; the details say what stands in the way."),
         ),
+        Error::Waiting => said(
+            gettext("This stick was refreshed already, and waits for the computer to restart."),
+            gettext("Restart the computer; then the refresh is finished."),
+        ),
         Error::Exists { path } => said(
             fill(
                 &gettext("{path} exists already and is not empty."),

@@ -19,7 +19,7 @@ pub use recover::{Recovered, recover, settle};
 use crate::error::{Doing, Error, Result};
 use crate::progress::Progress;
 use crate::protocol::Stage;
-use crate::sources::Guard;
+use crate::sources::{Guard, Use};
 use crate::squash::Image;
 use crate::storage::{Folder, Storage};
 use std::sync::Arc;
@@ -29,6 +29,10 @@ use std::sync::Arc;
 pub const SECOND: &str = "squashfs.new";
 
 /// Does what the plan says.
+///
+/// Of a stick that a system runs from, the new image is put in place, and that is all: the overlay,
+/// which wins, keeps what it holds, and the old image, which the system reads, stays as the
+/// second one. [`recover`], run where the system is gone, does the rest.
 ///
 /// An error before the exchange leaves the stick as it was, the second file removed. After the
 /// exchange every error is an [`Error::Unfinished`]: the image is the new one, `image (+)
@@ -44,6 +48,9 @@ pub fn refresh<F: Folder>(
     progress.step(Stage::Commit, 0, 1);
     commit::exchange(folder)?;
     progress.step(Stage::Commit, 1, 1);
+    if ready.options.used == Use::Running {
+        return Ok(());
+    }
     commit::drop_all(ready, guard, progress).map_err(Error::unfinished)
 }
 
@@ -69,6 +76,9 @@ fn build_and_verify<F: Folder>(
         .doing("opening the new image to read it back")?;
     let new = Image::open(Arc::new(new))?;
     verify::verify(&ready.sources, &new, ready.options.threads, progress)?;
+    if ready.options.used == Use::Running {
+        ready.sources.still_listed(ready.target)?;
+    }
     guard.still_ours()?;
     progress.check()
 }

@@ -8,7 +8,7 @@ use crate::progress::Progress;
 use crate::protocol::{
     Distrust, FreeBlocks, PlannedBlocks, PlannedImage, PlannedOverlay, PlannedSpace, SpaceMode,
 };
-use crate::sources::{IMAGE, NotFree, Sources, Target};
+use crate::sources::{IMAGE, NotFree, Sources, Target, Use};
 use crate::squash::{self, Compression, Forecast, Image};
 use crate::storage::{Folder, ReadAt};
 use crate::units::{Bytes, Sectors};
@@ -21,6 +21,9 @@ pub struct Options {
     pub compression: Option<Compression>,
     /// Leave what deleted files held as it is, instead of zeros.
     pub keep_deleted: bool,
+    /// Whether a system runs from the stick: then the overlay keeps what it holds, and nothing
+    /// of the image is given back.
+    pub used: Use,
     /// How many threads compress and check.
     pub threads: usize,
 }
@@ -93,6 +96,10 @@ impl<'f, F: Folder> Plan<'f, F> {
             options,
             ..
         } = &self.ready;
+        if options.used == Use::Running {
+            let detail = "the running system's overlay cannot be merged by the kernel";
+            return Err(Error::unsupported(Part::Scratch, detail));
+        }
         let mut needed = kernel::scratch_needed(sources);
         if kernel.is_on(target.folder)? {
             needed += self.image.largest_bytes;
@@ -155,7 +162,7 @@ pub fn plan<'f, F: Folder>(
     options: Options,
     progress: &dyn Progress,
 ) -> Result<Plan<'f, F>> {
-    let sources = Sources::open(target, !options.keep_deleted, progress)?;
+    let sources = Sources::open(target, options.used, !options.keep_deleted, progress)?;
     let forecast = squash::forecast(&sources.image, &sources, &options.rewrite())?;
     let image = PlannedImage {
         bytes: sources.image.bytes(),
@@ -278,6 +285,7 @@ fn read_rate<F: Folder>(folder: &F, image: &Image) -> Result<f64> {
 fn told(free: &std::result::Result<crate::ext4::FreeBlocks, NotFree>) -> FreeBlocks {
     let (reason, detail) = match free {
         Ok(_) => (None, None),
+        Err(NotFree::Running) => (Some(Distrust::Live), None),
         Err(NotFree::NotWanted) => (Some(Distrust::NotWanted), None),
         Err(NotFree::NotTrusted(finding)) => (Some(distrust(finding)), Some(finding.to_string())),
     };

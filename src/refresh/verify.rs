@@ -4,6 +4,9 @@
 //! - where the overlay lists it: the overlay's copy, or free and zero;
 //! - elsewhere: what the old image holds, or wholly free and zero.
 //!
+//! While a system runs from the stick, a listed chunk may hold anything, for its kernel goes on writing
+//! there, and the overlay's copy is what counts; and no chunk is free.
+//!
 //! Nothing of what the writer knew is used: both images are opened anew, block lists included.
 //! A block that is stored in the same bytes in both needs no decoding for what the overlay does
 //! not list.
@@ -12,7 +15,7 @@ use crate::error::{Error, Part, Result};
 use crate::parallel::over_blocks;
 use crate::progress::Progress;
 use crate::protocol::Stage;
-use crate::sources::Sources;
+use crate::sources::{Sources, Use};
 use crate::squash::{self, Block, Blocks, Image};
 use crate::storage::ReadAt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -89,7 +92,7 @@ impl<S: ReadAt> Checker<'_, S> {
                 || got.iter().all(|byte| *byte == 0) && sources.is_free(piece.chunk);
             self.copy.resize(here.len(), 0);
             let right = if sources.read_copy(&piece, &mut self.copy)? {
-                *got == self.copy[..] || free_and_zero()
+                sources.used == Use::Running || *got == self.copy[..] || free_and_zero()
             } else if same || free_and_zero() {
                 true
             } else {

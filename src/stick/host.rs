@@ -128,7 +128,7 @@ impl Host {
     }
 
     /// Whether a file system or a driver has a device for itself. Needs the right to open it.
-    pub(super) fn claimed(&self, device: Device) -> bool {
+    pub fn claimed(&self, device: Device) -> bool {
         let exclusively = |node| {
             File::options()
                 .read(true)

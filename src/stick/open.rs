@@ -13,6 +13,9 @@ use rustix::fs::{Access as Right, AtFlags};
 use std::fs::File;
 use std::path::Path;
 
+/// There where the running system's stick is to be finished at shutdown. It is gone with this boot.
+pub const FINISH_WISH: &str = "/run/sugar-cellar/finish";
+
 /// A stick, open. Dropped, it leaves nothing mounted, bound or locked.
 #[derive(Debug)]
 pub struct Stick {
@@ -188,6 +191,12 @@ impl Stick {
     /// Whether the running system was started from it.
     pub fn booted(&self) -> bool {
         self.booted
+    }
+
+    /// Whether the running system was started from it, and finishes something on it at shutdown.
+    pub fn to_be_finished(&self) -> bool {
+        let wish = FINISH_WISH.trim_start_matches('/');
+        self.booted && self.host.path(wish).exists()
     }
 
     /// Whether its file system was left in order. If not, and it was opened to look

@@ -43,6 +43,7 @@ pub const ALL: &[Contract] = &[
     contract("enlarge", Does::Change, &["+1M"]),
     contract("check", Does::Look, &[]),
     contract("practice", Does::Nothing, &[]),
+    contract("finish", Does::Nothing, &[]),
 ];
 
 /// The command `verb`.
@@ -208,6 +209,19 @@ fn what_is_not_there_is_said_in_two_sentences() {
             }
         }
     }
+}
+
+#[test]
+fn a_finish_is_for_the_shutdown_alone() {
+    let ran = run(["finish"]);
+    assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{}", ran.err);
+    assert!(
+        ran.err.contains("when the computer shuts down"),
+        "{}",
+        ran.err
+    );
+    // No stick is below this system.
+    assert_eq!(run(["finish", "--prepare"]).code, 1);
 }
 
 #[test]

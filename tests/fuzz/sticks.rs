@@ -13,7 +13,7 @@ use sugar_cellar::merged::Merged;
 use sugar_cellar::overlay::ExceptionStore;
 use sugar_cellar::progress::Silent;
 use sugar_cellar::refresh::{self, Options};
-use sugar_cellar::sources::{Guard, IMAGE, Target};
+use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
 use sugar_cellar::squash::Image;
 use sugar_cellar::storage::fault::{FaultFolder, Rules};
 use sugar_cellar::storage::{Folder, ReadAt};
@@ -91,6 +91,7 @@ pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
     let options = Options {
         compression: None,
         keep_deleted: random.below(2) == 0,
+        used: Use::AtRest,
         threads: 1,
     };
     let before = has(&folder);

@@ -286,6 +286,17 @@ class WindowTest(unittest.TestCase):
     def window(self, *arguments, **options):
         return Window(self, *arguments, **options)
 
+    def waiting(self, lines=""):
+        """The environment of a window whose sticks wait for the shutdown, as the running system's does.
+
+        No system runs from a practice stick, so its helper's answers are changed on the way: `lines`, as
+        sed names them, or all.
+        """
+        helper = self.folder() / "helper"
+        helper.write_text(f"""#!/bin/sh\n"{HELPER}" "$@" | sed -u '{lines}s/"pending":null/"pending":"finish"/g'\n""")
+        helper.chmod(0o755)
+        return {"SUGAR_CELLAR_HELPER": str(helper)}
+
     def needs(self, verb):
         """Skips, loudly, where the helper cannot do it."""
         done = subprocess.run([HELPER, verb, "--help"], capture_output=True, stdin=subprocess.DEVNULL)

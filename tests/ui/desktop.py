@@ -16,6 +16,7 @@ INTERFACE = """<node><interface name="org.freedesktop.Notifications">
 <method name="Inhibit"><arg type="s" direction="in"/><arg type="u" direction="in"/><arg type="s" direction="in"/>
 <arg type="u" direction="in"/><arg type="u" direction="out"/></method>
 <method name="Uninhibit"><arg type="u" direction="in"/></method>
+<method name="Reboot"></method>
 </interface><interface name="org.freedesktop.UPower"><property name="OnBattery" type="b" access="read"/>
 </interface><interface name="org.freedesktop.UPower.Device"><property name="Percentage" type="d" access="read"/>
 </interface></node>"""
@@ -24,6 +25,8 @@ PATHS = {"org.freedesktop.UPower.Device": "/org/freedesktop/UPower/devices/Displ
 told = []
 # Why it is kept awake, by the session manager's cookie: flags (1 logging out, 4 suspending), reason.
 awake = {}
+# Each time it was asked to restart the computer.
+restarts = []
 cookies = iter(range(1, 1 << 30))
 
 
@@ -35,6 +38,9 @@ def called(_bus, _sender, _path, _interface, method, parameters, invocation):
         cookie = next(cookies)
         awake[cookie] = (flags, reason)
         invocation.return_value(GLib.Variant("(u)", (cookie,)))
+    elif method == "Reboot":
+        restarts.append(method)
+        invocation.return_value(None)
     elif method == "Uninhibit":
         awake.pop(*parameters.unpack())
         invocation.return_value(None)

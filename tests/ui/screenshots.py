@@ -56,10 +56,10 @@ def dress(home, name):
 class Pictures(WindowTest):
     """One test a dress, so that one that fails leaves the others."""
 
-    def dressed(self, *arguments):
+    def dressed(self, *arguments, also=()):
         home = self.folder()
         width, height, env = dress(home, self.name)
-        window = self.window(*arguments, env=env, user_home=home)
+        window = self.window(*arguments, env={**env, **dict(also)}, user_home=home)
         window.size = (width, height)
         return window
 
@@ -106,6 +106,21 @@ class Pictures(WindowTest):
         self.take_running(window)
         wait(lambda: not self.refreshing(window), "the end", 180)
         self.take(window, "done", 2)
+        window.stop()
+
+        window = self.dressed(self.practice("Ana"), also=self.waiting())
+        wait(window.gauge, "a gauge")
+        self.take(window, "waiting")
+        window.stop()
+
+        window = self.dressed(self.practice("Ana"), also=self.waiting("/finished/"))
+        wait(window.gauge, "a gauge")
+        window.front()
+        key("ctrl+r")
+        time.sleep(4)
+        key("Return")
+        time.sleep(8)
+        self.take(window, "restart")
         window.stop()
 
         one, two = self.practice("Ana"), self.practice("Bo")

@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import desktop
 import store
 from cellar import WindowTest, key, wait
 
@@ -41,6 +42,19 @@ class Refresh(WindowTest):
         window.shows("were free, now")
         key("Return")
         wait(lambda: window.gauge() is not None and window.gauge() < 5, "an empty overlay")
+
+    def test_the_running_systems_stick_asks_for_a_restart(self):
+        window = self.window(self.practice(), env=self.waiting("/finished/"))
+        wait(window.gauge, "a gauge")
+        window.press("Refresh This Stick…")
+        window.press("Refresh Now")
+        window.shows("Restart, and There Is Room Again", patience=120)
+        self.assertNotIn("After", window.texts())
+        before = len(desktop.restarts)
+        # The button has the keyboard already.
+        window.front()
+        key("Return")
+        wait(lambda: len(desktop.restarts) > before, "a restart")
 
     def test_a_no_changes_nothing(self):
         stick, window = self.asked()

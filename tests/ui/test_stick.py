@@ -87,6 +87,14 @@ class Gauge(WindowTest):
         window.find("Try Again")
         self.assertIsNone(window.gauge())
 
+    def test_a_stick_that_waits_asks_for_a_restart(self):
+        window = self.window(self.practice(), env=self.waiting())
+        window.shows("A refresh is waiting")
+        self.assertFalse(window.usable("Refresh This Stick…"))
+        before = len(desktop.restarts)
+        window.press("Restart to Finish…")
+        wait(lambda: len(desktop.restarts) > before, "a restart")
+
     def test_idle_it_uses_no_time(self):
         window = self.window(self.practice())
         wait(window.gauge, "a gauge")

@@ -5,7 +5,8 @@
 use crate::harness::{self, Machine};
 use crate::sticks::{Disk, Format, KernelStatus, parse_status};
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -140,4 +141,204 @@ fn a_fat_stick_boots_with_everything_after_a_refresh() {
 #[test]
 fn an_ext4_stick_boots_with_everything_after_a_refresh() {
     booted_and_refreshed("ext4", Format::Ext4);
+}
+
+/// Installs the helper, as a package would.
+const INSTALL: &str = "
+tar -x -C / -f /dev/vdb
+systemctl daemon-reload
+";
+
+/// What every start of the running stick looks at, and adds: `ROUND` is its number.
+const ROUND: &str = r#"
+echo "booted: $(dmsetup status live-rw)"
+echo "state: $(sugar-cellar-helper status live --json)"
+echo "left: $(ls /run/initramfs/live/LiveOS | tr '\n' ' ')"
+mkdir -p /home/learner
+cd /
+list() { find home/learner etc -xdev -type f ! -name '*-' ! -path etc/mtab -exec md5sum {} + | sort -k 2 | sed "s/^/$1: /"; }
+list found
+head -c 3000000 /dev/urandom >/home/learner/photoROUND
+cp -r /usr/share/perl5 /home/learner/copiedROUND
+rm -rf /home/learner/copied$((ROUND - 2))
+sync
+"#;
+
+/// Refreshes the stick that it runs from, and saves meanwhile and behind it.
+const REFRESH_LIVE: &str = r#"
+( head -c 500000 /dev/urandom >/home/learner/duringROUND; sync; list synced ) &
+sugar-cellar-helper refresh live --yes --json </dev/null
+wait
+echo "behind ROUND" >/home/learner/behindROUND
+echo "edited in ROUND" >>/home/learner/photoROUND
+sync
+list synced
+echo "refreshed: $(sugar-cellar-helper status live --json)"
+"#;
+
+/// How a start of the running stick goes on, and ends.
+#[derive(Debug, Clone, Copy)]
+enum Round {
+    /// Refreshed, shut down and finished.
+    Whole,
+    /// The same, where dracut's own shutdown lies in /run/initramfs, as on a system that has dracut.
+    WithDracut,
+    /// The power is cut when this is said.
+    CutAt(&'static str),
+    /// Tidied at shutdown, with nothing to refresh.
+    Tidied,
+    /// Nothing but what is found, and saved.
+    Plain,
+}
+
+/// Several rounds on one stick: refreshed while it runs, shut down, cut here and there.
+fn running(name: &str, format: Format) {
+    let Some(machine) = Machine::get() else {
+        return;
+    };
+    let Some(system) = system(machine) else {
+        return;
+    };
+    let place = tempfile::tempdir_in(harness::folder()).unwrap();
+    let overlay = place.path().join("overlay");
+    File::create(&overlay).unwrap().set_len(128 << 20).unwrap();
+    let path = place.path().join("stick");
+    let disk = Disk::make(&path, format, 560, &system.join("squashfs.img"), &overlay);
+    let (initrd, tools) = (system.join("initrd"), tools(place.path()));
+    let dracut = place.path().join("dracut.tar");
+    let unpack = r#"mkdir "$1" && cd "$1" && zstdcat "$0" | cpio -id --quiet && tar -cf "$2" ."#;
+    harness::run(Command::new("sh").args(["-c", unpack]).args([
+        &initrd,
+        &place.path().join("dracut"),
+        &dracut,
+    ]));
+    let mut known: Vec<String> = Vec::new();
+    let mut fresh = 0;
+    // What was cut is finished by the round behind it, whatever that does.
+    let rounds = [
+        Round::Whole,
+        Round::CutAt(r#""stage":"build""#),
+        Round::Plain,
+        Round::CutAt(r#""stage":"verify""#),
+        Round::Whole,
+        Round::CutAt("refreshed: "),
+        Round::CutAt("Finishing the stick"),
+        Round::WithDracut,
+        Round::Tidied,
+        Round::Plain,
+    ];
+    for (number, round) in rounds.into_iter().enumerate() {
+        let mut script = String::new();
+        if number == 0 {
+            script += INSTALL;
+        }
+        script += ROUND;
+        let guest = machine.guest(&format!("running {name} {number}"));
+        let mut guest = guest
+            .disk(&disk.path)
+            .disk(&tools)
+            .disk(&dracut)
+            .live(&initrd);
+        match round {
+            Round::Whole => script += REFRESH_LIVE,
+            Round::WithDracut => {
+                script += "tar -x -C /run/initramfs -f /dev/vdc\n";
+                script += REFRESH_LIVE;
+            }
+            Round::CutAt(mark) => {
+                script += REFRESH_LIVE;
+                guest = guest.cut_at(mark);
+            }
+            Round::Tidied => script += "sugar-cellar-helper tidy live\nlist synced\n",
+            Round::Plain => script += "list synced\n",
+        }
+        let script = script.replace("ROUND", &(number + 1).to_string());
+        let output = guest.script(&script).limit(Duration::from_secs(500)).run();
+        let console = output.console.clone();
+        let said = match round {
+            Round::CutAt(_) => output.expect_cut(),
+            _ => output.expect_ok(),
+        };
+        let found = lines(&said, "found: ");
+        for file in &known {
+            assert!(
+                found.contains(&file.as_str()),
+                "{round:?} {number} lost {file}: {said}"
+            );
+        }
+        let synced = lines(&said, "synced: ");
+        let names = |line: &str| {
+            line.split_whitespace()
+                .last()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        // The last list that was written whole; what is cut may lack it.
+        known = match synced
+            .iter()
+            .rposition(|line| names(line) == names(synced[0]))
+        {
+            Some(last) => synced[last..].iter().map(|&line| line.to_owned()).collect(),
+            None => {
+                let removed = format!("home/learner/copied{}/", number as i64 - 1);
+                let kept = found.iter().filter(|line| !line.contains(&removed));
+                kept.map(|&line| line.to_owned()).collect()
+            }
+        };
+        let now = used(&said, "booted: ");
+        println!(
+            "{name} {number}: {round:?}: started with {now} sectors, {}",
+            lines(&said, "left: ")[0]
+        );
+        let finishing = console.contains("Finishing the stick");
+        let waits = said.contains(r#""pending":"finish""#);
+        assert!(
+            !waits || finishing || matches!(round, Round::CutAt(_)),
+            "{said}\n{console}"
+        );
+        if number == 0 {
+            fresh = now;
+        }
+    }
+    assert!(fresh > 0);
+}
+
+#[test]
+fn a_running_fat_stick_is_refreshed_and_cut() {
+    running("fat", Format::Fat32);
+}
+
+#[test]
+fn a_running_ext4_stick_is_refreshed_and_cut() {
+    running("ext4", Format::Ext4);
+}
+
+/// The helper and its unit, as they are installed.
+fn tools(place: &Path) -> PathBuf {
+    let tree = place.join("tools");
+    let bin = tree.join("usr/bin");
+    let units = tree.join("usr/lib/systemd/system");
+    let wants = tree.join("etc/systemd/system/multi-user.target.wants");
+    for folder in [&bin, &units, &wants] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let helper = harness::stripped(Path::new(env!("CARGO_BIN_EXE_sugar-cellar-helper")));
+    let program = bin.join("sugar-cellar-helper");
+    fs::write(&program, helper).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let unit = "sugar-cellar-finish.service";
+    let text = include_str!("../../data/sugar-cellar-finish.service.in");
+    let text = text.replace("@helper@", "/usr/bin/sugar-cellar-helper");
+    fs::write(units.join(unit), text).unwrap();
+    symlink(format!("/usr/lib/systemd/system/{unit}"), wants.join(unit)).unwrap();
+    let disk = place.join("tools.tar");
+    harness::run(
+        Command::new("tar")
+            .arg("-C")
+            .arg(&tree)
+            .arg("-cf")
+            .arg(&disk)
+            .arg("."),
+    );
+    disk
 }

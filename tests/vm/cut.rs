@@ -14,7 +14,7 @@ use sugar_cellar::error::Result;
 use sugar_cellar::overlay::{ExceptionStore, size};
 use sugar_cellar::progress::Silent;
 use sugar_cellar::refresh::{self, Options, SECOND};
-use sugar_cellar::sources::{IMAGE, Target};
+use sugar_cellar::sources::{IMAGE, Target, Use};
 use sugar_cellar::storage::fault::{FaultFolder, Rules};
 use sugar_cellar::storage::{Folder, ReadAt};
 use sugar_cellar::tidy;
@@ -67,6 +67,7 @@ fn refresh(folder: &FaultFolder) -> Result<()> {
     let options = Options {
         compression: None,
         keep_deleted: false,
+        used: Use::AtRest,
         threads: 1,
     };
     let plan = refresh::plan(target(folder), options, &Silent)?;

@@ -17,7 +17,7 @@ use sugar_cellar::overlay::size::ends_before_an_area;
 use sugar_cellar::progress::{Progress, Silent};
 use sugar_cellar::protocol::Stage;
 use sugar_cellar::refresh::{Kernel, Options, plan, refresh};
-use sugar_cellar::sources::Target;
+use sugar_cellar::sources::{Target, Use};
 use sugar_cellar::squash::Compression;
 use sugar_cellar::storage::DiskFolder;
 
@@ -93,6 +93,7 @@ impl Case {
         let options = Options {
             compression: self.compression,
             keep_deleted: self.keep_deleted,
+            used: Use::AtRest,
             threads: 2,
         };
         let kernel = Kernel::new(Path::new("/data/scratch"))?;

@@ -19,7 +19,7 @@ rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/
 echo 5eed5eed5eed40008000000000000003 >"$root/etc/machine-id"
 echo stick >"$root/etc/hostname"
 : >"$root/etc/fstab"
-# What the test asks for stands on the second disk.
+# What the test asks for stands on the last disk.
 cat >"$root/etc/systemd/system/asked.service" <<'EOF'
 [Unit]
 Description=What the test asks for
@@ -27,7 +27,7 @@ After=multi-user.target
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'for port in 1 2; do stty -F /dev/ttyS$port raw; done; sh -eu /dev/vdb >/dev/ttyS1 2>&1; echo $? >/dev/ttyS2; systemctl poweroff --no-block'
+ExecStart=/bin/sh -c 'for port in 1 2; do stty -F /dev/ttyS$port raw; done; sh -eu $(ls /dev/vd? | tail -n 1) >/dev/ttyS1 2>&1; echo $? >/dev/ttyS2; systemctl poweroff --no-block'
 EOF
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
 ln -s ../asked.service "$root/etc/systemd/system/multi-user.target.wants/"

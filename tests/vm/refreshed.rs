@@ -9,7 +9,7 @@ use std::process::Command;
 use sugar_cellar::error::{Error, Result};
 use sugar_cellar::progress::Silent;
 use sugar_cellar::refresh::{Options, plan, refresh};
-use sugar_cellar::sources::{Guard, Target};
+use sugar_cellar::sources::{Guard, Target, Use};
 use sugar_cellar::storage::DiskFolder;
 
 pub const OVERLAY: &str = "overlay";
@@ -41,6 +41,7 @@ fn refreshed(live: &Path, keep_deleted: bool) -> Result<()> {
     let options = Options {
         compression: None,
         keep_deleted,
+        used: Use::AtRest,
         threads: 2,
     };
     let plan = plan(target, options, &Silent)?;

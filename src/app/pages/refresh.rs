@@ -10,7 +10,7 @@ use adw::subclass::prelude::*;
 use gettextrs::gettext;
 use gtk::glib;
 use std::cell::RefCell;
-use sugar_cellar::protocol::{Stage, Status};
+use sugar_cellar::protocol::{Pending, Stage, Status};
 
 /// What the page shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,10 @@ mod imp {
         pub result: TemplateChild<gtk::Label>,
         #[template_child]
         pub pull: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub gauges: TemplateChild<gtk::FlowBox>,
+        #[template_child]
+        pub restart: TemplateChild<gtk::Button>,
         #[template_child]
         pub finish: TemplateChild<gtk::Button>,
         #[template_child]
@@ -265,8 +269,21 @@ impl RefreshPage {
     /// Before and after.
     pub fn done(&self, before: &Status, after: &Status, seconds: f64) {
         let imp = self.imp();
-        imp.done_title
-            .set_label(&gettext("Done. There Is Room Again!"));
+        let waits = after.pending == Some(Pending::Finish);
+        imp.done_title.set_label(&if waits {
+            gettext("Restart, and There Is Room Again")
+        } else {
+            gettext("Done. There Is Room Again!")
+        });
+        // Until then the overlay is as full as it was.
+        imp.gauges.set_visible(!waits);
+        imp.result.set_visible(!waits);
+        imp.restart.set_visible(waits);
+        if waits {
+            imp.finish.remove_css_class("suggested-action");
+        } else {
+            imp.finish.add_css_class("suggested-action");
+        }
         for (gauge, status, words) in [
             (&imp.before, before, gettext("Before: {percent} full")),
             (&imp.after, after, gettext("After: {percent} full")),
@@ -287,7 +304,11 @@ impl RefreshPage {
         imp.pull
             .set_label(&gettext("Putting the last bytes in place…"));
         self.view(View::Done);
-        imp.finish.grab_focus();
+        if waits {
+            imp.restart.grab_focus();
+        } else {
+            imp.finish.grab_focus();
+        }
     }
 
     /// What to do with the stick now.

@@ -37,6 +37,8 @@ mod imp {
         #[template_child]
         pub pending: TemplateChild<gtk::Label>,
         #[template_child]
+        pub restart: TemplateChild<gtk::Button>,
+        #[template_child]
         pub refresh: TemplateChild<gtk::Button>,
         #[template_child]
         pub details: TemplateChild<adw::ExpanderRow>,
@@ -137,7 +139,9 @@ impl StickPage {
         let button = &self.imp().refresh;
         let nested =
             status.overlay.kind == OverlayKind::Snapshot && status.image.kind == ImageKind::Nested;
-        button.set_visible(nested && level != Level::Broken);
+        let waits = status.pending == Some(Pending::Finish);
+        self.imp().restart.set_visible(waits);
+        button.set_visible(nested && level != Level::Broken && !waits);
         button.set_label(&if refreshing {
             gettext("Show the Refresh")
         } else {

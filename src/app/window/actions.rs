@@ -1,10 +1,12 @@
 //! What the person may ask of the window.
 
 use super::{Page, Window};
+use crate::desktop;
 use crate::dialogs::{self, Closing};
 use adw::prelude::*;
 use adw::subclass::prelude::*;
 use gtk::{gio, glib};
+use sugar_cellar::protocol::Pending;
 
 impl Window {
     pub(super) fn actions(&self) {
@@ -24,6 +26,7 @@ impl Window {
             entry("start", Window::start_refresh),
             entry("cancel", Window::cancel_refresh),
             entry("copy", Window::keep_copy),
+            entry("restart", Window::restart),
         ]);
         let image = gio::ActionEntry::builder("open-image")
             .activate(|window: &Window, _, _| window.choose_image())
@@ -41,10 +44,11 @@ impl Window {
             }
         };
         let selected = self.selected();
-        let readable = selected
+        let can_be = selected
             .as_ref()
-            .is_some_and(|stick| stick.status.is_some());
-        on("refresh", page == Page::Stick && readable);
+            .and_then(|stick| stick.status.as_ref())
+            .is_some_and(|status| status.pending != Some(Pending::Finish));
+        on("refresh", page == Page::Stick && can_be);
         on("back", imp.back.is_visible());
         on(
             "practice",
@@ -69,6 +73,16 @@ impl Window {
                 .and_then(|file| file.path())
             {
                 window.open(&path);
+            }
+        });
+    }
+
+    /// Restarts the computer; whoever shuts the session down asks first, or we do.
+    fn restart(&self) {
+        let window = self.clone();
+        glib::spawn_future_local(async move {
+            if !desktop::restart_session().await && dialogs::restart(&window).await {
+                desktop::restart_computer().await;
             }
         });
     }

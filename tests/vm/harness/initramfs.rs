@@ -105,7 +105,7 @@ pub fn program(program: &Path) -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
 }
 
 /// The helper without what only a debugger reads: most of it, and all of it goes through the guest's memory.
-fn stripped(program: &Path) -> Vec<u8> {
+pub fn stripped(program: &Path) -> Vec<u8> {
     let small = tempfile::NamedTempFile::new().unwrap();
     run(Command::new("strip")
         .arg("-o")

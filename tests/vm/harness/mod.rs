@@ -19,6 +19,8 @@ mod cpio;
 mod initramfs;
 mod modules;
 
+pub use initramfs::stripped;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -206,7 +208,7 @@ impl Guest<'_> {
         self
     }
 
-    /// Cuts the power (kills QEMU) once the script has written `mark`.
+    /// Cuts the power (kills QEMU) once the script, or the guest's console, has said `mark`.
     pub fn cut_at(mut self, mark: &str) -> Self {
         self.cut_at = Some(mark.to_owned());
         self
@@ -287,7 +289,10 @@ impl Guest<'_> {
             .expect("starting qemu-system-x86_64: `make install-deps` installs it");
         let end = Running(child).watch(started + self.limit, || {
             let mark = self.cut_at.as_ref();
-            mark.is_some_and(|mark| read(&stdout).contains(mark.as_str()))
+            mark.is_some_and(|mark| {
+                let there = |log: &Path| read(log).contains(mark.as_str());
+                there(&stdout) || there(&console)
+            })
         });
         let end = match (end, read(&status).trim()) {
             (End::Died, "cut") => End::Cut,
@@ -354,7 +359,8 @@ pub struct Output {
     pub end: End,
     /// What the script wrote, errors included.
     pub stdout: String,
-    console: String,
+    /// What the guest's kernel and its first programs wrote.
+    pub console: String,
 }
 
 impl Output {

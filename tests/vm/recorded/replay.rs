@@ -12,7 +12,7 @@ use sugar_cellar::error::{Error, Part, Result};
 use sugar_cellar::overlay::{ExceptionStore, size};
 use sugar_cellar::progress::Silent;
 use sugar_cellar::refresh::{self, Options, SECOND};
-use sugar_cellar::sources::{Guard, IMAGE, Target};
+use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
 use sugar_cellar::squash::Image;
 use sugar_cellar::status;
 use sugar_cellar::stick::{Access, Stick};
@@ -80,6 +80,7 @@ fn refreshed(stick: &Stick, target: Target<'_, DiskFolder>) -> Result<()> {
     let options = Options {
         compression: None,
         keep_deleted: false,
+        used: Use::AtRest,
         threads: 1,
     };
     refresh::recover(target, 1, &Ours(stick), &Silent)?;
