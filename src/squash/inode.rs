@@ -267,7 +267,13 @@ impl File {
         (self.size - before).min(u64::from(block_size)) as usize
     }
 
-    /// Where its blocks lie, one after another.
+    /// Whether any byte of its blocks is stored.
+    pub fn is_stored(&self) -> bool {
+        self.words.iter().any(|word| word.bytes() > 0)
+    }
+
+    /// Where its blocks lie, one after another. At the end of all numbers it is shorter than that,
+    /// or empty: whoever reads it asks first whether it lies in the data.
     pub fn extent(&self) -> std::ops::Range<u64> {
         let bytes: u64 = self.words.iter().map(|word| u64::from(word.bytes())).sum();
         self.start..self.start.saturating_add(bytes)

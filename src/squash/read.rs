@@ -323,7 +323,7 @@ impl Inner {
         let block_size = shared.superblock.block_size;
         let extent = file.extent();
         let inside = extent.start >= shared.data.start && extent.end <= shared.data.end;
-        if !extent.is_empty() && !inside {
+        if file.is_stored() && !inside {
             return damaged(format!(
                 "{path} lies at {extent:?}, outside {:?}",
                 shared.data

@@ -152,7 +152,7 @@ impl Survey {
     fn file(&self, at: usize, extended: bool, file: &File, shared: &Shared) -> Result<FileAt> {
         let extent = file.extent();
         let data = &shared.data;
-        if !extent.is_empty() && (extent.start < data.start || extent.end > data.end) {
+        if file.is_stored() && (extent.start < data.start || extent.end > data.end) {
             return damaged(format!("a file lies at {extent:?}, outside {data:?}"));
         }
         Ok(FileAt {

@@ -196,6 +196,11 @@ fn flip_each_byte_of_the_tables() {
             }
             bad[at] = image[at];
         }
+        for at in tables..image.len() - 8 {
+            bad[at..at + 8].fill(0xff);
+            let _ = exercise(&bad);
+            bad[at..at + 8].copy_from_slice(&image[at..at + 8]);
+        }
     }
     tell_peak();
 }
