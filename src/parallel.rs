@@ -34,7 +34,12 @@ pub(crate) fn over_blocks<T>(
     };
     std::thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(one_thread);
+            // Without memory for another thread, those that there are do it.
+            let spawned = std::thread::Builder::new().spawn_scoped(scope, one_thread);
+            if let Err(error) = spawned {
+                log::info!("no more threads: {error}");
+                break;
+            }
         }
         one_thread();
     });

@@ -263,6 +263,10 @@ fn input_output(source: &io::Error) -> Said {
             gettext("There is no room left to write."),
             gettext("Remove what is not needed there, and try again."),
         ),
+        io::ErrorKind::OutOfMemory => said(
+            gettext("The computer has not enough memory left for this."),
+            gettext("Close other programs, and try again."),
+        ),
         io::ErrorKind::ReadOnlyFilesystem => said(
             gettext("The stick is write-protected."),
             gettext("Move its little switch, if it has one, or mount it writable, and try again."),

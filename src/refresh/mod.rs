@@ -74,7 +74,7 @@ fn build_and_verify<F: Folder>(
     let new = folder
         .open_uncached(SECOND)
         .doing("opening the new image to read it back")?;
-    let new = Image::open(Arc::new(new))?;
+    let new = Image::open(Arc::new(new)).map_err(verify::of_the_new)?;
     verify::verify(&ready.sources, &new, ready.options.threads, progress)?;
     if ready.options.used == Use::Running {
         ready.sources.still_listed(ready.target)?;

@@ -82,7 +82,9 @@ impl<S: ReadAt> Checker<'_, S> {
         if same && !sources.touches(block) {
             return Ok(());
         }
-        self.new_blocks.plain(block, &mut self.plain)?;
+        self.new_blocks
+            .plain(block, &mut self.plain)
+            .map_err(of_the_new)?;
         let start = sources.block_range(block).start;
         let mut have_old = false;
         for piece in sources.pieces(block) {
@@ -121,9 +123,21 @@ impl<S: ReadAt> Checker<'_, S> {
             // The end of a file in a fragment block: rare, and decoded each time.
             _ => false,
         };
-        Ok(alike
-            && old.compression() == self.new.compression()
-            && self.old_blocks.stored(block)? == self.new_blocks.stored(block)?)
+        if !alike || old.compression() != self.new.compression() {
+            return Ok(false);
+        }
+        let new = self.new_blocks.stored(block).map_err(of_the_new)?;
+        Ok(self.old_blocks.stored(block)? == new)
+    }
+}
+
+/// What is damaged is not the image that the stick has, but the one that was just written.
+pub(super) fn of_the_new(error: Error) -> Error {
+    match error {
+        Error::Damaged { detail, .. }
+        | Error::Unsupported { detail, .. }
+        | Error::NotFound { detail, .. } => Error::damaged(Part::NewImage, detail),
+        other => other,
     }
 }
 

@@ -351,8 +351,10 @@ impl Encoder {
         };
         out.clear();
         out.reserve(zstd::zstd_safe::compress_bound(plain.len()));
+        // There is room for whatever comes out: all that can be missing is memory.
         context
             .compress_to_buffer(plain, out)
+            .map_err(|error| std::io::Error::new(std::io::ErrorKind::OutOfMemory, error))
             .doing("compressing with zstd")?;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Threads that do jobs side by side, and give the results by the jobs' numbers.
 
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -43,10 +43,21 @@ impl<J: Send, R: Send> Pool<J, R> {
         std::thread::scope(|scope| {
             // However `body` ends, the threads are told to.
             let _end = Closing(&pool);
-            for worker in workers {
-                scope.spawn(|| pool.work(worker));
+            let pool = &pool;
+            for (number, worker) in workers.into_iter().enumerate() {
+                let spawned =
+                    std::thread::Builder::new().spawn_scoped(scope, move || pool.work(worker));
+                match spawned {
+                    Ok(_) => {}
+                    Err(error) if number == 0 => return Err(error).doing("compressing"),
+                    // Without memory for another thread, those that there are do it.
+                    Err(error) => {
+                        log::info!("no more threads: {error}");
+                        break;
+                    }
+                }
             }
-            body(&pool)
+            body(pool)
         })
     }
 

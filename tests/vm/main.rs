@@ -13,6 +13,7 @@ mod booted;
 mod commands;
 mod cut;
 mod engines;
+mod faults;
 mod harness;
 mod kernel_written;
 mod live;

@@ -13,6 +13,7 @@ const WANTED: &[&str] = &[
     "loop",
     "crc32c_generic",
     "dm-snapshot",
+    "dm-flakey",
     "dm-log-writes",
     "squashfs",
     "ext4",

@@ -1,0 +1,148 @@
+# A refresh that meets faults: of the device, of the machine, of whoever starts it. shellcheck shell=dash
+
+SECTORS=98304
+
+# stick ext4|vfat: a stick on a device whose table can be changed under it.
+stick() {
+    rm -f /run/stick.img
+    truncate -s $((SECTORS * 512)) /run/stick.img
+    case $1 in
+    ext4)
+        mke2fs -q -F -t ext4 -L TEST -U 1f3f10f6-2d6a-4a4b-a6f3-3f0a3c9e7e12 /run/stick.img
+        OVERLAY=overlay-TEST-1f3f10f6-2d6a-4a4b-a6f3-3f0a3c9e7e12
+        ;;
+    vfat)
+        mkfs.vfat -F 32 -s 1 -n TEST -i 12345678 /run/stick.img >/dev/null
+        OVERLAY=overlay-TEST-1234-5678
+        ;;
+    esac
+    disk=$(losetup -f --show /run/stick.img)
+    mount -t "$1" "$disk" /run/stick
+    mkdir /run/stick/LiveOS
+    cp /data/stick/squashfs.img /run/stick/LiveOS/
+    cp /data/stick/overlay "/run/stick/LiveOS/$OVERLAY"
+    sync
+    # The first sector that nothing lies in.
+    unused=$((SECTORS - $(df -k /run/stick | tail -n 1 | awk '{print $4}') * 2))
+    umount /run/stick
+    dmsetup create stick --table "$(sound)"
+}
+
+sound() {
+    echo "0 $SECTORS linear $disk 0"
+}
+
+# from SECTOR TARGET [FEATURES]: all behind the sector is TARGET's.
+from() {
+    echo "0 $1 linear $disk 0"
+    echo "$1 $((SECTORS - $1)) $2"
+}
+
+# under TABLE: from now on, whatever is under way.
+under() {
+    dmsetup suspend --noflush --nolockfs stick
+    echo "$1" | dmsetup load stick
+    dmsetup resume stick
+}
+
+refresh() {
+    sugar-cellar-helper refresh /dev/mapper/stick --yes --json </dev/null
+}
+
+# fails CODE: a refresh ends so, and says so in two sentences.
+fails() {
+    ended=0
+    refresh >/run/said || ended=$?
+    tail -n 1 /run/said
+    [ $ended = 1 ]
+    tail -n 1 /run/said | grep -q "\"event\":\"failed\".*\"code\":\"$1\",\"message\":\"[^\"]*\",\"hint\":\"[^\"]*\""
+}
+
+# whole NAME: with the device as it should be, all is on the stick, it can be written to, and refreshed.
+whole() {
+    under "$(sound)"
+    mount /dev/mapper/stick /run/stick
+    echo "left: $(ls /run/stick/LiveOS | tr '\n' ' ')"
+    live_on /run/stick refresh /run/stick --yes
+    umount /run/stick
+    dmsetup remove stick
+    losetup -d "$disk"
+    echo "whole: $1"
+}
+
+now() {
+    cut -d ' ' -f 1 /proc/uptime
+}
+
+# part N: so many sixths of the time that a refresh takes, in seconds.
+part() {
+    awk "BEGIN {print $took * $1 / 6}"
+}
+
+mkdir -p /run/stick /run/squashfs
+stick vfat
+began=$(now)
+refresh | tail -n 1
+took=$(awk "BEGIN {print $(now) - $began}")
+echo "took: $took"
+whole "no fault"
+
+# The image cannot be read.
+stick vfat
+under "$(printf '0 4096 linear %s 0\n4096 8 error\n4104 %d linear %s 4104' "$disk" $((SECTORS - 4104)) "$disk")"
+fails io
+whole "read errors"
+
+# The new one cannot be written.
+stick vfat
+under "$(from $((unused + 64)) error)"
+fails io
+whole "write errors"
+
+# The stick says that it wrote, and did not.
+stick vfat
+under "$(from $((unused + 64)) "flakey $disk $((unused + 64)) 0 3600 1 drop_writes")"
+fails damaged
+grep -q '"message":"The new image did not come back from the stick' /run/said
+whole "lost writes"
+
+# No memory, at the start and in the middle.
+for kibibytes in 12000 15000 18000; do
+    stick ext4
+    ended=0
+    (ulimit -v $kibibytes; refresh >/run/said 2>&1) || ended=$?
+    echo "with $kibibytes KiB: $ended, $(tail -n 1 /run/said | cut -c 1-300)"
+    whole "no memory"
+done
+
+# Started twice.
+stick ext4
+refresh >/run/one &
+other=0
+refresh >/run/two || other=$?
+wait $! || other=$?
+cat /run/one /run/two | grep -c '"event":"finished"' >/run/finished
+[ "$(cat /run/finished)" = 2 ] || grep -q '"code":"busy"' /run/one /run/two
+[ "$(cat /run/finished)" != 0 ]
+whole "started twice"
+
+for instant in 1 2 3 4 5; do
+    # The program ends at once.
+    [ $((instant % 2)) = 0 ] && stick ext4 || stick vfat
+    refresh >/run/said 2>&1 &
+    sleep "$(part $instant)"
+    kill -9 $! 2>/dev/null || true
+    pkill -9 -f 'sugar-cellar-helper refresh' || true
+    wait $! || true
+    whole "killed $instant"
+
+    # The device is gone at once.
+    [ $((instant % 2)) = 0 ] && stick vfat || stick ext4
+    refresh >/run/said 2>&1 &
+    sleep "$(part $instant)"
+    under "0 $SECTORS error"
+    wait $! && ended=0 || ended=$?
+    echo "gone: $ended, $(tail -n 1 /run/said | cut -c 1-300)"
+    [ $ended = 0 ] || grep -q '"event":"failed".*"hint":' /run/said
+    whole "gone $instant"
+done
