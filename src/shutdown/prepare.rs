@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// What systemd runs there.
 const SHUTDOWN: &str = "shutdown";
-/// Where dracut's own looks for what to run before it ends.
-const HOOKS: &str = "lib/dracut/hooks/shutdown";
+/// Where dracut's own looks for what to run before it ends: up to dracut 105, and since.
+const HOOKS: [&str; 2] = ["lib/dracut/hooks", "var/lib/dracut/hooks"];
+const HOOK: &str = "shutdown/90-sugar-cellar.sh";
 /// What systemd moves there.
 const PLACES: [&str; 5] = ["dev", "proc", "sys", "run", "oldroot"];
 
@@ -54,8 +55,11 @@ fn lay(root: &Path, stick: &str) -> io::Result<()> {
     let first = format!("#!{loader} {program}\n");
     if shutdown.exists() && fs::read(&shutdown)? != first.as_bytes() {
         let line = format!("{loader} --library-path /{OURS}/{LIBRARIES} {program} finish\n");
-        let hook = root.join(HOOKS).join("90-sugar-cellar.sh");
-        return write(&hook, format!("{line}:\n").as_bytes(), 0o755);
+        let folders = HOOKS.map(|folder| root.join(folder));
+        for folder in folders.iter().filter(|folder| folder.is_dir()) {
+            write(&folder.join(HOOK), format!("{line}:\n").as_bytes(), 0o755)?;
+        }
+        return Ok(());
     }
     for place in PLACES {
         fs::create_dir_all(root.join(place))?;
@@ -126,6 +130,7 @@ mod tests {
         fs::create_dir(&root).unwrap();
         if dracut {
             fs::write(root.join(SHUTDOWN), "#!/bin/sh\n").unwrap();
+            fs::create_dir_all(root.join(HOOKS[1])).unwrap();
         }
         lay(&root, "8:17").unwrap();
         // A second shutdown that was cancelled, and one more: no harm.
@@ -166,7 +171,8 @@ mod tests {
             fs::read_to_string(root.join(SHUTDOWN)).unwrap(),
             "#!/bin/sh\n"
         );
-        let hook = fs::read_to_string(root.join(HOOKS).join("90-sugar-cellar.sh")).unwrap();
+        let hook = fs::read_to_string(root.join(HOOKS[1]).join(HOOK)).unwrap();
+        assert!(!root.join(HOOKS[0]).exists());
         assert!(
             hook.ends_with(" /sugar-cellar/helper finish\n:\n"),
             "{hook}"

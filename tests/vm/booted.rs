@@ -342,3 +342,84 @@ fn tools(place: &Path) -> PathBuf {
     );
     disk
 }
+
+/// Saves until nothing more fits.
+const OVERFILL: &str = r#"
+echo "booted: $(dmsetup status live-rw)"
+mkdir -p /home/learner
+head -c 2000000 /dev/urandom >/home/learner/kept
+sync
+echo "kept: $(md5sum /home/learner/kept)"
+head -c 80000000 /dev/urandom >/home/learner/too-much || true
+sync || true
+echo "full: $(dmsetup status live-rw)"
+"#;
+
+/// What a start from the full overlay comes to.
+const START_FULL: &str = r#"
+echo "booted: $(dmsetup status live-rw)"
+if dd if=/dev/urandom of=/home/learner/more bs=1M count=8 conv=fsync; then
+    echo "start: more could be saved"
+else
+    echo "start: nothing could be saved"
+fi
+"#;
+
+const RESCUE: &str = r#"
+sugar-cellar-helper status /dev/vda --json
+sugar-cellar-helper enlarge /dev/vda +64M --json </dev/null
+sugar-cellar-helper check /dev/vda --json </dev/null
+sugar-cellar-helper refresh /dev/vda --yes --json </dev/null
+echo "rescued: $(sugar-cellar-helper status /dev/vda --json)"
+"#;
+
+#[test]
+fn a_full_stick_is_rescued() {
+    let Some(machine) = Machine::get() else {
+        return;
+    };
+    let Some(system) = system(machine) else {
+        return;
+    };
+    let place = tempfile::tempdir_in(harness::folder()).unwrap();
+    let overlay = place.path().join("overlay");
+    File::create(&overlay).unwrap().set_len(40 << 20).unwrap();
+    let path = place.path().join("stick");
+    let disk = Disk::make(
+        &path,
+        Format::Fat32,
+        480,
+        &system.join("squashfs.img"),
+        &overlay,
+    );
+    let initrd = system.join("initrd");
+    let live = |when: &str, script: &str| {
+        let guest = machine.guest(&format!("full {when}")).disk(&disk.path);
+        guest
+            .live(&initrd)
+            .script(script)
+            .limit(Duration::from_secs(400))
+    };
+    // Such a system hardly shuts down any more: its power is cut, as people do.
+    let said = live("filled", OVERFILL).cut_at("full: ").run().expect_cut();
+    let kept = lines(&said, "kept: ")[0].to_owned();
+    let said = live("again", START_FULL)
+        .cut_at("be saved")
+        .run()
+        .expect_cut();
+    println!("{said}");
+    assert_eq!(lines(&said, "start: "), ["nothing could be saved"]);
+
+    let rescue = machine
+        .guest("full rescued")
+        .disk(&disk.path)
+        .script(RESCUE);
+    let said = rescue.run().expect_ok();
+    println!("{said}");
+    assert!(said.contains(r#""state":"full""#), "{said}");
+    let after = format!("echo \"kept: $(md5sum /home/learner/kept)\"{START_FULL}");
+    let said = live("after", &after).run().expect_ok();
+    println!("{said}");
+    assert_eq!(lines(&said, "kept: "), [kept]);
+    assert_eq!(lines(&said, "start: "), ["more could be saved"]);
+}
