@@ -3,7 +3,7 @@
 use crate::words::{self, fill};
 use adw::prelude::*;
 use gettextrs::gettext;
-use gtk::gio;
+use gtk::{gio, glib};
 
 /// Keeps the computer from sleeping and the session from ending, as long as it lives.
 #[derive(Debug)]
@@ -73,99 +73,99 @@ pub fn ended(application: &impl IsA<gio::Application>, title: &str, body: &str) 
 /// Below this a battery is too low for a refresh.
 const LOW: f64 = 30.0;
 
+const UPOWER: Service = Service {
+    bus: gio::BusType::System,
+    name: "org.freedesktop.UPower",
+    path: "/org/freedesktop/UPower",
+    interface: "org.freedesktop.UPower",
+};
+const BATTERY: Service = Service {
+    path: "/org/freedesktop/UPower/devices/DisplayDevice",
+    interface: "org.freedesktop.UPower.Device",
+    ..UPOWER
+};
+const SESSION_MANAGER: Service = Service {
+    bus: gio::BusType::Session,
+    name: "org.gnome.SessionManager",
+    path: "/org/gnome/SessionManager",
+    interface: "org.gnome.SessionManager",
+};
+const LOGIN: Service = Service {
+    bus: gio::BusType::System,
+    name: "org.freedesktop.login1",
+    path: "/org/freedesktop/login1",
+    interface: "org.freedesktop.login1.Manager",
+};
+
 /// The battery's percentage where the computer runs from it and it is low; none otherwise.
 pub async fn low_battery() -> Option<f64> {
-    let device = property(
-        "/org/freedesktop/UPower/devices/DisplayDevice",
-        "org.freedesktop.UPower.Device",
-        "Percentage",
-    );
-    let on_battery = property(
-        "/org/freedesktop/UPower",
-        "org.freedesktop.UPower",
-        "OnBattery",
-    )
-    .await?;
-    if on_battery.get::<bool>() != Some(true) {
+    if !UPOWER.property("OnBattery").await?.get::<bool>()? {
         return None;
     }
-    device.await?.get::<f64>().filter(|percent| *percent < LOW)
-}
-
-async fn property(path: &str, interface: &str, name: &str) -> Option<gtk::glib::Variant> {
-    let bus = gio::bus_get_future(gio::BusType::System).await.ok()?;
-    let reply = bus
-        .call_future(
-            Some("org.freedesktop.UPower"),
-            path,
-            "org.freedesktop.DBus.Properties",
-            "Get",
-            Some(&(interface, name).to_variant()),
-            None,
-            gio::DBusCallFlags::NONE,
-            2_000,
-        )
-        .await
-        .ok()?;
-    reply.child_value(0).as_variant()
+    let percent = BATTERY.property("Percentage").await?.get::<f64>();
+    percent.filter(|percent| *percent < LOW)
 }
 
 /// Has the desktop restart the computer, which asks the person; false where none does.
 pub async fn restart_session() -> bool {
-    let manager = "org.gnome.SessionManager";
-    let path = "/org/gnome/SessionManager";
-    call(
-        gio::BusType::Session,
-        manager,
-        path,
-        manager,
-        "Reboot",
-        None,
-    )
-    .await
+    let reply = SESSION_MANAGER.call("Reboot", None, ANSWERED);
+    told(reply.await).is_some()
 }
 
 /// Restarts the computer at once (systemd-logind).
 pub async fn restart_computer() {
-    let path = "/org/freedesktop/login1";
     let interactive = Some((true,).to_variant());
-    let manager = "org.freedesktop.login1.Manager";
-    call(
-        gio::BusType::System,
-        "org.freedesktop.login1",
-        path,
-        manager,
-        "Reboot",
-        interactive,
-    )
-    .await;
+    told(LOGIN.call("Reboot", interactive, ANSWERED).await);
 }
 
-async fn call(
+/// Milliseconds: as long as a person takes to answer.
+const ANSWERED: i32 = i32::MAX;
+/// Milliseconds: what a service that answers by itself takes.
+const SOON: i32 = 2_000;
+
+/// An object on a bus, and the interface of it that is meant.
+struct Service {
     bus: gio::BusType,
-    name: &str,
-    path: &str,
-    interface: &str,
-    method: &str,
-    parameters: Option<gtk::glib::Variant>,
-) -> bool {
-    let Ok(bus) = gio::bus_get_future(bus).await else {
-        return false;
-    };
-    let flags = gio::DBusCallFlags::ALLOW_INTERACTIVE_AUTHORIZATION;
-    // As long as the person takes to answer.
-    let reply = bus.call_future(
-        Some(name),
-        path,
-        interface,
-        method,
-        parameters.as_ref(),
-        None,
-        flags,
-        i32::MAX,
-    );
-    reply
+    name: &'static str,
+    path: &'static str,
+    interface: &'static str,
+}
+
+impl Service {
+    async fn call(
+        &self,
+        method: &str,
+        parameters: Option<glib::Variant>,
+        patience: i32,
+    ) -> Result<glib::Variant, glib::Error> {
+        let bus = gio::bus_get_future(self.bus).await?;
+        bus.call_future(
+            Some(self.name),
+            self.path,
+            self.interface,
+            method,
+            parameters.as_ref(),
+            None,
+            gio::DBusCallFlags::ALLOW_INTERACTIVE_AUTHORIZATION,
+            patience,
+        )
         .await
-        .inspect_err(|error| gtk::glib::g_message!("sugar-cellar", "{interface}: {error}"))
-        .is_ok()
+    }
+
+    /// None where there is no such service, or property.
+    async fn property(&self, name: &str) -> Option<glib::Variant> {
+        let parameters = Some((self.interface, name).to_variant());
+        let properties = Service {
+            interface: "org.freedesktop.DBus.Properties",
+            ..*self
+        };
+        let reply = properties.call("Get", parameters, SOON).await.ok()?;
+        reply.child_value(0).as_variant()
+    }
+}
+
+fn told<T>(reply: Result<T, glib::Error>) -> Option<T> {
+    reply
+        .inspect_err(|error| glib::g_message!("sugar-cellar", "{error}"))
+        .ok()
 }

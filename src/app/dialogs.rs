@@ -73,22 +73,17 @@ pub enum Closing {
 
 /// Asks what shall become of a running refresh.
 pub async fn closing(over: &impl IsA<gtk::Widget>) -> Closing {
-    let dialog = adw::MessageDialog::new(
-        window_of(over).as_ref(),
-        Some(&gettext("The Refresh Is Still Running")),
-        Some(&gettext(
-            "It can go on without the window. Open Sugar Cellar again to see how far it is.",
-        )),
+    let dialog = question(
+        over,
+        &gettext("The Refresh Is Still Running"),
+        &gettext("It can go on without the window. Open Sugar Cellar again to see how far it is."),
+        &[
+            ("stay", &gettext("_Stay Here")),
+            ("cancel", &gettext("_Cancel the Refresh")),
+            ("background", &gettext("Go _On Without the Window")),
+        ],
     );
-    dialog.add_responses(&[
-        ("stay", &gettext("_Stay Here")),
-        ("cancel", &gettext("_Cancel the Refresh")),
-        ("background", &gettext("Go _On Without the Window")),
-    ]);
     dialog.set_response_appearance("cancel", adw::ResponseAppearance::Destructive);
-    dialog.set_response_appearance("background", adw::ResponseAppearance::Suggested);
-    dialog.set_default_response(Some("background"));
-    dialog.set_close_response("stay");
     match answer(&dialog).await.as_str() {
         "background" => Closing::Background,
         "cancel" => Closing::Cancel,
@@ -98,19 +93,33 @@ pub async fn closing(over: &impl IsA<gtk::Widget>) -> Closing {
 
 /// Whether to restart the computer now.
 pub async fn restart(over: &impl IsA<gtk::Widget>) -> bool {
-    let dialog = adw::MessageDialog::new(
-        window_of(over).as_ref(),
-        Some(&gettext("Restart the Computer?")),
-        Some(&gettext("Save what is open in other programs first.")),
+    let dialog = question(
+        over,
+        &gettext("Restart the Computer?"),
+        &gettext("Save what is open in other programs first."),
+        &[
+            ("stay", &gettext("_Not Now")),
+            ("restart", &gettext("_Restart")),
+        ],
     );
-    dialog.add_responses(&[
-        ("stay", &gettext("_Not Now")),
-        ("restart", &gettext("_Restart")),
-    ]);
-    dialog.set_response_appearance("restart", adw::ResponseAppearance::Suggested);
-    dialog.set_default_response(Some("restart"));
-    dialog.set_close_response("stay");
     answer(&dialog).await == "restart"
+}
+
+/// A question with these answers: the first leaves all as it is, the last is suggested.
+fn question(
+    over: &impl IsA<gtk::Widget>,
+    heading: &str,
+    body: &str,
+    answers: &[(&str, &str)],
+) -> adw::MessageDialog {
+    let dialog = adw::MessageDialog::new(window_of(over).as_ref(), Some(heading), Some(body));
+    dialog.add_responses(answers);
+    if let [(stay, _), .., (suggested, _)] = answers {
+        dialog.set_response_appearance(suggested, adw::ResponseAppearance::Suggested);
+        dialog.set_default_response(Some(suggested));
+        dialog.set_close_response(stay);
+    }
+    dialog
 }
 
 thread_local! {

@@ -2,7 +2,7 @@
 
 use super::words;
 use crate::error::{Error, Result};
-use crate::protocol::Event;
+use crate::protocol::{Event, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -97,6 +97,16 @@ impl Console {
     /// One event, for programs only.
     pub fn event(&self, event: &Event) {
         self.value(event);
+    }
+
+    /// That a command on `stick` ended well, for programs only: how it stood before, and does now.
+    pub fn finished(&self, stick: &str, seconds: f64, before: Status, after: Status) {
+        self.event(&Event::Finished {
+            stick: stick.to_owned(),
+            seconds,
+            before: Box::new(before),
+            after: Box::new(after),
+        });
     }
 
     /// Words, for people only; several lines are fine.

@@ -6,7 +6,6 @@ use super::opened::Opened;
 use super::{STICK, named, tell};
 use crate::error::{Doing, Error, Part, Result};
 use crate::overlay::{ExceptionStore, size};
-use crate::protocol::Event;
 use crate::stick::{Access, Device, Host};
 use crate::storage::{Folder, ReadAt};
 use crate::units::Bytes;
@@ -116,12 +115,7 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     drop(store);
     drop(opened);
     console.say(&tell::enlarged(&before, &after));
-    console.event(&Event::Finished {
-        stick: name.to_owned(),
-        seconds: start.elapsed().as_secs_f64(),
-        before: Box::new(before),
-        after: Box::new(after),
-    });
+    console.finished(name, start.elapsed().as_secs_f64(), before, after);
     Ok(Exit::Done)
 }
 

@@ -7,7 +7,7 @@ use super::opened::Opened;
 use super::{STICK, ask, finish, named, plan, tell};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::protocol::{Event, Pending, Stage};
+use crate::protocol::{Pending, Stage};
 use crate::refresh::{self, Kernel, Options};
 use crate::sources::{Target, Use};
 use crate::squash::Compression;
@@ -199,11 +199,6 @@ fn one(path: &Path, args: &Args, jobs: &Jobs, console: &Console) -> Result<Exit>
         Some(Pending::Finish) => tell::absorbed(&before, &after, seconds),
         _ => tell::refreshed(&before, &after, seconds),
     });
-    console.event(&Event::Finished {
-        stick: name,
-        seconds,
-        before: Box::new(before),
-        after: Box::new(after),
-    });
+    console.finished(&name, seconds, before, after);
     Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ use super::opened::Opened;
 use super::{STICK, finish, named, tell};
 use crate::error::Result;
 use crate::progress::Progress;
-use crate::protocol::{Event, Stage};
+use crate::protocol::Stage;
 use crate::refresh::{Recovered, recover};
 use crate::sources::Use;
 use crate::stick::Access;
@@ -56,12 +56,7 @@ pub fn give_back(stick: &Path, name: &str, console: &Console) -> Result<Exit> {
     let (before, after) = (opened.before.status.clone(), after.status);
     drop(opened);
     console.say(&tell::tidied(&before, &after));
-    console.event(&Event::Finished {
-        stick: name.to_owned(),
-        seconds,
-        before: Box::new(before),
-        after: Box::new(after),
-    });
+    console.finished(name, seconds, before, after);
     Ok(Exit::Done)
 }
 
@@ -69,11 +64,6 @@ fn at_shutdown(opened: &Opened, name: &str, console: &Console) -> Result<Exit> {
     finish::arrange()?;
     let after = opened.look()?.status;
     console.say(&tell::at_shutdown());
-    console.event(&Event::Finished {
-        stick: name.to_owned(),
-        seconds: 0.0,
-        before: Box::new(opened.before.status.clone()),
-        after: Box::new(after),
-    });
+    console.finished(name, 0.0, opened.before.status.clone(), after);
     Ok(Exit::Done)
 }

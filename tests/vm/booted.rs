@@ -2,7 +2,7 @@
 //!
 //! `make test-boot` runs these tests; they need debootstrap, dracut, and some minutes.
 
-use crate::harness::{self, Machine};
+use crate::harness::{self, Guest, Machine};
 use crate::sticks::{Disk, Format, KernelStatus, parse_status};
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,9 +11,15 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// What a learner does; the files are what the next boot must find.
-const SAVE: &str = r#"
+/// How a start begins; `list` tells the files that the next one must find.
+const LIST: &str = r#"
 echo "booted: $(dmsetup status live-rw)"
+cd /
+list() { find home/learner etc -xdev -type f ! -name '*-' ! -path etc/mtab -exec md5sum {} + | sort -k 2 | sed "s/^/$1: /"; }
+"#;
+
+/// What a learner does.
+const SAVE: &str = r#"
 mkdir -p /home/learner
 head -c 6000000 /dev/urandom >/home/learner/photo
 cp -r /usr/share/perl5 /home/learner/copied
@@ -22,16 +28,13 @@ echo "the learner's" >/etc/motd
 echo more >>/etc/hostname
 sync
 echo "saved: $(dmsetup status live-rw)"
-cd /
-find home/learner etc -xdev -type f ! -name '*-' ! -path etc/mtab -exec md5sum {} + | sort -k 2 | sed 's/^/file: /'
+list file
 "#;
 
 /// What is found, and that more can be saved.
 const FIND: &str = r#"
-echo "booted: $(dmsetup status live-rw)"
 [ ! -e /usr/share/zoneinfo ]
-cd /
-find home/learner etc -xdev -type f ! -name '*-' ! -path etc/mtab -exec md5sum {} + | sort -k 2 | sed 's/^/file: /'
+list file
 head -c 2000000 /dev/urandom >/home/learner/another
 sync
 "#;
@@ -62,6 +65,54 @@ fn system(machine: &Machine) -> Option<PathBuf> {
     Some(folder)
 }
 
+/// A stick that dracut starts, and the initramfs that it starts from.
+struct Live<'m> {
+    machine: &'m Machine,
+    name: String,
+    place: tempfile::TempDir,
+    squashfs: PathBuf,
+    initrd: PathBuf,
+    disk: Disk,
+}
+
+impl<'m> Live<'m> {
+    /// With the live system on it, and an overlay of so many MiB; none where [`system`] has none.
+    fn stick(name: &str, format: Format, mib: u64, overlay_mib: u64) -> Option<Live<'m>> {
+        let machine = Machine::get()?;
+        let system = system(machine)?;
+        let place = tempfile::tempdir_in(harness::folder()).unwrap();
+        let overlay = place.path().join("overlay");
+        let file = File::create(&overlay).unwrap();
+        file.set_len(overlay_mib << 20).unwrap();
+        let squashfs = system.join("squashfs.img");
+        let path = place.path().join("stick");
+        Some(Live {
+            machine,
+            name: name.to_owned(),
+            disk: Disk::make(&path, format, mib, &squashfs, &overlay),
+            initrd: system.join("initrd"),
+            squashfs,
+            place,
+        })
+    }
+
+    /// A start of it, in which `script` runs behind [`LIST`]; `others` are its further disks.
+    fn start(&self, when: &str, others: &[&Path], script: &str) -> Guest<'_> {
+        let guest = self.guest(when);
+        let guest = others.iter().fold(guest, |guest, other| guest.disk(other));
+        guest
+            .live(&self.initrd)
+            .script(&format!("{LIST}{script}"))
+            .limit(Duration::from_secs(500))
+    }
+
+    /// A guest of another system that it is plugged into.
+    fn guest(&self, when: &str) -> Guest<'_> {
+        let title = format!("live {} {when}", self.name);
+        self.machine.guest(&title).disk(&self.disk.path)
+    }
+}
+
 fn lines<'a>(said: &'a str, start: &'static str) -> Vec<&'a str> {
     said.lines()
         .filter_map(|line| line.strip_prefix(start))
@@ -80,45 +131,21 @@ fn used(said: &str, when: &'static str) -> u64 {
 }
 
 fn booted_and_refreshed(name: &str, format: Format) {
-    let Some(machine) = Machine::get() else {
+    let Some(stick) = Live::stick(name, format, 320, 96) else {
         return;
     };
-    let Some(system) = system(machine) else {
-        return;
-    };
-    let place = tempfile::tempdir_in(harness::folder()).unwrap();
-    let overlay = place.path().join("overlay");
-    File::create(&overlay).unwrap().set_len(96 << 20).unwrap();
-    let squashfs = system.join("squashfs.img");
-    let path = place.path().join("stick");
-    let disk = Disk::make(&path, format, 320, &squashfs, &overlay);
-    let initrd = system.join("initrd");
-    let boot = |when: &str, script: &str| {
-        machine
-            .guest(&format!("live {name} {when}"))
-            .disk(&disk.path)
-            .live(&initrd)
-            .script(script)
-            .limit(Duration::from_secs(400))
-            .run()
-            .expect_ok()
-    };
-    let first = boot("first", SAVE);
+    let first = stick.start("first", &[], SAVE).run().expect_ok();
     let filled = used(&first, "saved: ");
     assert!(filled > 16_000, "{first}");
 
-    let said = machine
-        .guest(&format!("live {name} refreshed"))
-        .disk(&disk.path)
-        .script(REFRESH)
-        .run()
-        .expect_ok();
+    let said = stick.guest("refreshed").script(REFRESH).run().expect_ok();
     assert!(said.contains(r#""event":"finished""#), "{said}");
-    let before = fs::metadata(squashfs).unwrap().len();
-    let after = fs::metadata(disk.extract("squashfs.img")).unwrap().len();
+    let before = fs::metadata(&stick.squashfs).unwrap().len();
+    let after = stick.disk.extract("squashfs.img");
+    let after = fs::metadata(after).unwrap().len();
     assert!(after > before, "{after}");
 
-    let second = boot("second", FIND);
+    let second = stick.start("second", &[], FIND).run().expect_ok();
     assert_eq!(lines(&second, "file: "), lines(&first, "file: "));
     assert!(
         lines(&second, "file: ")
@@ -151,12 +178,9 @@ systemctl daemon-reload
 
 /// What every start of the running stick looks at, and adds: `ROUND` is its number.
 const ROUND: &str = r#"
-echo "booted: $(dmsetup status live-rw)"
 echo "state: $(sugar-cellar-helper status live --json)"
 echo "left: $(ls /run/initramfs/live/LiveOS | tr '\n' ' ')"
 mkdir -p /home/learner
-cd /
-list() { find home/learner etc -xdev -type f ! -name '*-' ! -path etc/mtab -exec md5sum {} + | sort -k 2 | sed "s/^/$1: /"; }
 list found
 head -c 3000000 /dev/urandom >/home/learner/photoROUND
 cp -r /usr/share/perl5 /home/learner/copiedROUND
@@ -193,23 +217,16 @@ enum Round {
 
 /// Several rounds on one stick: refreshed while it runs, shut down, cut here and there.
 fn running(name: &str, format: Format) {
-    let Some(machine) = Machine::get() else {
+    let Some(stick) = Live::stick(name, format, 560, 128) else {
         return;
     };
-    let Some(system) = system(machine) else {
-        return;
-    };
-    let place = tempfile::tempdir_in(harness::folder()).unwrap();
-    let overlay = place.path().join("overlay");
-    File::create(&overlay).unwrap().set_len(128 << 20).unwrap();
-    let path = place.path().join("stick");
-    let disk = Disk::make(&path, format, 560, &system.join("squashfs.img"), &overlay);
-    let (initrd, tools) = (system.join("initrd"), tools(place.path()));
-    let dracut = place.path().join("dracut.tar");
+    let place = stick.place.path();
+    let tools = tools(place);
+    let dracut = place.join("dracut.tar");
     let unpack = r#"mkdir "$1" && cd "$1" && zstdcat "$0" | cpio -id --quiet && tar -cf "$2" ."#;
     harness::run(Command::new("sh").args(["-c", unpack]).args([
-        &initrd,
-        &place.path().join("dracut"),
+        &stick.initrd,
+        &place.join("dracut"),
         &dracut,
     ]));
     let mut known: Vec<String> = Vec::new();
@@ -233,12 +250,7 @@ fn running(name: &str, format: Format) {
             script += INSTALL;
         }
         script += ROUND;
-        let guest = machine.guest(&format!("running {name} {number}"));
-        let mut guest = guest
-            .disk(&disk.path)
-            .disk(&tools)
-            .disk(&dracut)
-            .live(&initrd);
+        let mut cut_at = None;
         match round {
             Round::Whole => script += REFRESH_LIVE,
             Round::WithDracut => {
@@ -247,13 +259,17 @@ fn running(name: &str, format: Format) {
             }
             Round::CutAt(mark) => {
                 script += REFRESH_LIVE;
-                guest = guest.cut_at(mark);
+                cut_at = Some(mark);
             }
             Round::Tidied => script += "sugar-cellar-helper tidy live\nlist synced\n",
             Round::Plain => script += "list synced\n",
         }
         let script = script.replace("ROUND", &(number + 1).to_string());
-        let output = guest.script(&script).limit(Duration::from_secs(500)).run();
+        let mut guest = stick.start(&number.to_string(), &[&tools, &dracut], &script);
+        if let Some(mark) = cut_at {
+            guest = guest.cut_at(mark);
+        }
+        let output = guest.run();
         let console = output.console.clone();
         let said = match round {
             Round::CutAt(_) => output.expect_cut(),
@@ -345,7 +361,6 @@ fn tools(place: &Path) -> PathBuf {
 
 /// Saves until nothing more fits.
 const OVERFILL: &str = r#"
-echo "booted: $(dmsetup status live-rw)"
 mkdir -p /home/learner
 head -c 2000000 /dev/urandom >/home/learner/kept
 sync
@@ -357,7 +372,6 @@ echo "full: $(dmsetup status live-rw)"
 
 /// What a start from the full overlay comes to.
 const START_FULL: &str = r#"
-echo "booted: $(dmsetup status live-rw)"
 if dd if=/dev/urandom of=/home/learner/more bs=1M count=8 conv=fsync; then
     echo "start: more could be saved"
 else
@@ -375,50 +389,23 @@ echo "rescued: $(sugar-cellar-helper status /dev/vda --json)"
 
 #[test]
 fn a_full_stick_is_rescued() {
-    let Some(machine) = Machine::get() else {
+    let Some(stick) = Live::stick("full", Format::Fat32, 480, 40) else {
         return;
-    };
-    let Some(system) = system(machine) else {
-        return;
-    };
-    let place = tempfile::tempdir_in(harness::folder()).unwrap();
-    let overlay = place.path().join("overlay");
-    File::create(&overlay).unwrap().set_len(40 << 20).unwrap();
-    let path = place.path().join("stick");
-    let disk = Disk::make(
-        &path,
-        Format::Fat32,
-        480,
-        &system.join("squashfs.img"),
-        &overlay,
-    );
-    let initrd = system.join("initrd");
-    let live = |when: &str, script: &str| {
-        let guest = machine.guest(&format!("full {when}")).disk(&disk.path);
-        guest
-            .live(&initrd)
-            .script(script)
-            .limit(Duration::from_secs(400))
     };
     // Such a system hardly shuts down any more: its power is cut, as people do.
-    let said = live("filled", OVERFILL).cut_at("full: ").run().expect_cut();
+    let filled = stick.start("filled", &[], OVERFILL).cut_at("full: ");
+    let said = filled.run().expect_cut();
     let kept = lines(&said, "kept: ")[0].to_owned();
-    let said = live("again", START_FULL)
-        .cut_at("be saved")
-        .run()
-        .expect_cut();
+    let again = stick.start("again", &[], START_FULL).cut_at("be saved");
+    let said = again.run().expect_cut();
     println!("{said}");
     assert_eq!(lines(&said, "start: "), ["nothing could be saved"]);
 
-    let rescue = machine
-        .guest("full rescued")
-        .disk(&disk.path)
-        .script(RESCUE);
-    let said = rescue.run().expect_ok();
+    let said = stick.guest("rescued").script(RESCUE).run().expect_ok();
     println!("{said}");
     assert!(said.contains(r#""state":"full""#), "{said}");
     let after = format!("echo \"kept: $(md5sum /home/learner/kept)\"{START_FULL}");
-    let said = live("after", &after).run().expect_ok();
+    let said = stick.start("after", &[], &after).run().expect_ok();
     println!("{said}");
     assert_eq!(lines(&said, "kept: "), [kept]);
     assert_eq!(lines(&said, "start: "), ["more could be saved"]);
