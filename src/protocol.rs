@@ -318,6 +318,104 @@ pub struct Finding {
     pub detail: String,
 }
 
+/// What an overlay's space is spent on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Allocated, as `status` tells it: all sums together.
+    pub used_sectors: Sectors,
+    /// Altogether.
+    pub total_sectors: Sectors,
+    /// The chunk's size, which all sums are counted in.
+    pub chunk_sectors: Sectors,
+    /// The parts of what is used.
+    pub sums: Sums,
+    /// What is not deleted, but equals the image in its place, and comes back with a tidy; none where
+    /// it was not compared.
+    pub equal_sectors: Option<Sectors>,
+    /// Files and folders by kind, the largest sum first.
+    pub kinds: Vec<KindSum>,
+    /// How many things in the file system could not be made out; 0 in a whole one.
+    pub unclear: u64,
+    /// Each file and folder that owns something, the largest first.
+    pub entries: Vec<Entry>,
+}
+
+/// The parts of what an overlay uses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Contents of files.
+    pub file_sectors: Sectors,
+    /// Folders: the names in them.
+    pub folder_sectors: Sectors,
+    /// The file system's own records: superblock, descriptors, bitmaps, inode tables.
+    pub record_sectors: Sectors,
+    /// The file system's journal.
+    pub journal_sectors: Sectors,
+    /// What no file uses any more.
+    pub deleted_sectors: Sectors,
+    /// The exception list: header and metadata areas.
+    pub list_sectors: Sectors,
+    /// Places in the store that nothing lies in.
+    pub unused_sectors: Sectors,
+}
+
+/// All of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindSum {
+    /// Which.
+    pub kind: EntryKind,
+    /// How many files.
+    pub number: u64,
+    /// What they own.
+    pub sectors: Sectors,
+}
+
+/// What kind of file owns a part of the overlay, by its place and name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// Text, tables, books, and what people make with programs.
+    Document,
+    /// Pictures.
+    Picture,
+    /// Sound and video.
+    Media,
+    /// Entries of Sugar's Journal.
+    Journal,
+    /// Packed files, and images of disks.
+    Archive,
+    /// Programs, what belongs to them, and the records of packages.
+    Program,
+    /// Settings, and what programs remember.
+    Settings,
+    /// Logs and crash dumps.
+    Log,
+    /// What programs keep to be quicker, and temporary files.
+    Cache,
+    /// In the trash.
+    Trash,
+    /// Anything else.
+    Other,
+    /// A file without a name: deleted while a program has it open.
+    Nameless,
+    /// A folder itself.
+    Folder,
+}
+
+/// A file or folder that owns a part of the overlay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// From the root on, without a slash before it; empty for the root, `#` and the inode's number
+    /// for what has no name.
+    pub path: String,
+    /// Which kind.
+    pub kind: EntryKind,
+    /// What it owns of the overlay.
+    pub sectors: Sectors,
+    /// Of that, what equals the image; 0 where it was not compared.
+    pub equal_sectors: Sectors,
+}
+
 /// A stage of a long operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -386,6 +484,15 @@ pub enum Event {
         seconds: f64,
         /// What was found; empty where nothing was.
         findings: Vec<Finding>,
+    },
+    /// What one stick's overlay is spent on.
+    Explained {
+        /// Which stick.
+        stick: String,
+        /// What it took.
+        seconds: f64,
+        /// What was found.
+        explanation: Box<Explanation>,
     },
     /// One stick failed.
     Failed {

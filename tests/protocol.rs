@@ -257,6 +257,50 @@ fn events() {
     );
 }
 
+#[test]
+fn what_fills_an_overlay() {
+    let explained = Event::Explained {
+        stick: "live".into(),
+        seconds: 0.5,
+        explanation: Box::new(Explanation {
+            used_sectors: Sectors(64),
+            total_sectors: Sectors(1024),
+            chunk_sectors: Sectors(8),
+            sums: Sums {
+                file_sectors: Sectors(8),
+                folder_sectors: Sectors(8),
+                record_sectors: Sectors(8),
+                journal_sectors: Sectors(8),
+                deleted_sectors: Sectors(8),
+                list_sectors: Sectors(16),
+                unused_sectors: Sectors(8),
+            },
+            equal_sectors: None,
+            kinds: vec![KindSum {
+                kind: EntryKind::Picture,
+                number: 1,
+                sectors: Sectors(8),
+            }],
+            unclear: 0,
+            entries: vec![Entry {
+                path: "home/ana/cat.jpg".into(),
+                kind: EntryKind::Picture,
+                sectors: Sectors(8),
+                equal_sectors: Sectors(0),
+            }],
+        }),
+    };
+    pinned(
+        &explained,
+        r#"{"event":"explained","stick":"live","seconds":0.5,"explanation":{
+        "used_sectors":64,"total_sectors":1024,"chunk_sectors":8,
+        "sums":{"file_sectors":8,"folder_sectors":8,"record_sectors":8,"journal_sectors":8,
+        "deleted_sectors":8,"list_sectors":16,"unused_sectors":8},"equal_sectors":null,
+        "kinds":[{"kind":"picture","number":1,"sectors":8}],"unclear":0,
+        "entries":[{"path":"home/ana/cat.jpg","kind":"picture","sectors":8,"equal_sectors":0}]}}"#,
+    );
+}
+
 /// All words that stand for a value, each in the one form that readers compare with.
 #[test]
 fn words() {
@@ -332,6 +376,26 @@ fn words() {
     assert_eq!(
         all(&codes.map(word)),
         "not_found no_space unsupported damaged busy cancelled io denied refused missing"
+    );
+    use EntryKind as Kind;
+    let kinds = [
+        Kind::Document,
+        Kind::Picture,
+        Kind::Media,
+        Kind::Journal,
+        Kind::Archive,
+        Kind::Program,
+        Kind::Settings,
+        Kind::Log,
+        Kind::Cache,
+        Kind::Trash,
+        Kind::Other,
+        Kind::Nameless,
+        Kind::Folder,
+    ];
+    assert_eq!(
+        all(&kinds.map(word)),
+        "document picture media journal archive program settings log cache trash other nameless folder"
     );
     use Part::{Disk, Ext4, Image as ImagePart, NewImage, Overlay as OverlayPart, Scratch};
     let parts = [

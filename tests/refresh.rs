@@ -2,31 +2,23 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod practised;
+
+use practised::{Alone, Practised};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use sugar_cellar::error::{Error, Result};
-use sugar_cellar::merged::Merged;
-use sugar_cellar::overlay::ExceptionStore;
+use sugar_cellar::error::Error;
 use sugar_cellar::practice;
 use sugar_cellar::progress::{Progress, Silent};
 use sugar_cellar::protocol::{OverlayState, Stage};
 use sugar_cellar::refresh::{self, Options, Recovered, SECOND};
-use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
+use sugar_cellar::sources::IMAGE;
 use sugar_cellar::squash::{Compression, Image};
-use sugar_cellar::storage::{DiskFile, DiskFolder, Folder, ReadAt};
+use sugar_cellar::storage::{DiskFile, Folder};
 use sugar_cellar::tidy;
-
-/// Nobody else is there.
-struct Alone;
-
-impl Guard for Alone {
-    fn still_ours(&self) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// Ends at the first step of a stage.
 struct EndAt(Stage, AtomicU64);
@@ -43,95 +35,8 @@ impl Progress for EndAt {
     }
 }
 
-/// A practice stick in a temporary folder.
-struct Practice {
-    place: tempfile::TempDir,
-    overlay: String,
-}
-
-impl Practice {
-    fn new(compression: practice::Compression) -> Practice {
-        let place = tempfile::tempdir().unwrap();
-        let options = practice::Options {
-            mebibytes: 64,
-            seed: 7,
-            compression,
-        };
-        practice::make(&place.path().join("stick"), &options, &Silent).unwrap();
-        let folder = place.path().join("stick/LiveOS");
-        let overlay = fs::read_dir(&folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .find(|name| name.starts_with("overlay-"))
-            .unwrap();
-        Practice { place, overlay }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.place.path().join("stick/LiveOS")
-    }
-
-    fn folder(&self) -> DiskFolder {
-        DiskFolder::open(&self.path()).unwrap()
-    }
-
-    /// `image (+) overlay`, all of it.
-    fn learner_has(&self) -> Vec<u8> {
-        let folder = self.folder();
-        let image = Image::open(Arc::new(folder.open(IMAGE).unwrap())).unwrap();
-        let store = folder.open(&self.overlay).unwrap();
-        let list = ExceptionStore::read(&store, Some(image.inner_bytes())).unwrap();
-        let merged = Merged::new(image.reader(8), &store, &list).unwrap();
-        let mut bytes = vec![0; merged.size().unwrap().0 as usize];
-        merged.read_at(&mut bytes, 0).unwrap();
-        bytes
-    }
-
-    fn refresh(&self, change: impl Fn(&mut Options), progress: &dyn Progress) -> Result<()> {
-        let folder = self.folder();
-        let target = Target {
-            folder: &folder,
-            overlay: &self.overlay,
-        };
-        let mut options = Options {
-            compression: None,
-            keep_deleted: false,
-            used: Use::AtRest,
-            threads: 2,
-        };
-        change(&mut options);
-        refresh::recover(target, 2, &Alone, progress)?;
-        let plan = refresh::plan(target, options, progress)?;
-        let largest = plan.image.largest_bytes;
-        refresh::refresh(plan.ready()?, &Alone, progress)?;
-        let image = folder.open(IMAGE).unwrap().size().unwrap();
-        assert!(image <= largest, "{image} > {largest}");
-        Ok(())
-    }
-
-    fn figures(&self) -> (u64, OverlayState) {
-        let store = self.folder().open(&self.overlay).unwrap();
-        let list = ExceptionStore::read(&store, None).unwrap();
-        (list.figures().used.0, list.state())
-    }
-
-    /// Everything on the stick, by name.
-    fn files(&self) -> Vec<(String, Vec<u8>)> {
-        let names = self.folder().entries().unwrap();
-        names
-            .into_iter()
-            .map(|entry| {
-                (
-                    entry.name.clone(),
-                    fs::read(self.path().join(&entry.name)).unwrap(),
-                )
-            })
-            .collect()
-    }
-}
-
 /// The inner image as unsquashfs reads it.
-fn unsquashed(stick: &Practice) -> Vec<u8> {
+fn unsquashed(stick: &Practised) -> Vec<u8> {
     let out = stick.place.path().join("unsquashed");
     let status = Command::new("unsquashfs")
         .args(["-quiet", "-no-progress", "-dest"])
@@ -184,7 +89,7 @@ fn nothing_is_lost_and_the_overlay_is_empty() {
         practice::Compression::Gzip,
         practice::Compression::Zstd,
     ] {
-        let stick = Practice::new(compression);
+        let stick = Practised::new(compression);
         let before = stick.learner_has();
         assert!(stick.figures().0 > 100);
         stick.refresh(|_| (), &Silent).unwrap();
@@ -203,7 +108,7 @@ fn nothing_is_lost_and_the_overlay_is_empty() {
 
 #[test]
 fn with_keep_deleted_every_byte_is_the_same() {
-    let stick = Practice::new(practice::Compression::Zstd);
+    let stick = Practised::new(practice::Compression::Zstd);
     let before = stick.learner_has();
     stick
         .refresh(|options| options.keep_deleted = true, &Silent)
@@ -214,7 +119,7 @@ fn with_keep_deleted_every_byte_is_the_same() {
 
 #[test]
 fn another_compression_holds_the_same() {
-    let stick = Practice::new(practice::Compression::Gzip);
+    let stick = Practised::new(practice::Compression::Gzip);
     let before = stick.learner_has();
     let zstd = |options: &mut Options| options.compression = Some(Compression::Zstd);
     stick.refresh(zstd, &Silent).unwrap();
@@ -228,7 +133,7 @@ fn another_compression_holds_the_same() {
 
 #[test]
 fn cancelled_in_any_stage_before_the_exchange_it_is_as_it_was() {
-    let stick = Practice::new(practice::Compression::Zstd);
+    let stick = Practised::new(practice::Compression::Zstd);
     let before = stick.files();
     for stage in [Stage::Check, Stage::Build, Stage::Verify] {
         let end = EndAt(stage, AtomicU64::new(0));
@@ -245,7 +150,7 @@ fn cancelled_in_any_stage_before_the_exchange_it_is_as_it_was() {
 #[test]
 fn a_length_that_is_a_trap_is_left() {
     for tidied in [false, true] {
-        let stick = Practice::new(practice::Compression::Zstd);
+        let stick = Practised::new(practice::Compression::Zstd);
         let overlay = stick.path().join(&stick.overlay);
         // 15 areas of 256 entries, each in a chunk, the header's chunk, and no room for another area.
         let trap = (15 * 257 + 1) * 4096;
@@ -254,11 +159,7 @@ fn a_length_that_is_a_trap_is_left() {
         let before = stick.learner_has();
         if tidied {
             let folder = stick.folder();
-            let target = Target {
-                folder: &folder,
-                overlay: &stick.overlay,
-            };
-            tidy::stick(target, &Alone, &Silent).unwrap();
+            tidy::stick(stick.target(&folder), &Alone, &Silent).unwrap();
         } else {
             let keep = |options: &mut Options| options.keep_deleted = true;
             stick.refresh(keep, &Silent).unwrap();
@@ -273,18 +174,14 @@ fn a_length_that_is_a_trap_is_left() {
 
 #[test]
 fn a_half_written_second_image_is_cleared_away() {
-    let stick = Practice::new(practice::Compression::Zstd);
+    let stick = Practised::new(practice::Compression::Zstd);
     let before = stick.learner_has();
     let image = fs::read(stick.path().join(IMAGE)).unwrap();
     let second = stick.path().join(SECOND);
     for half in [&image[..0], &image[..50], &vec![0; 5000]] {
         fs::write(&second, half).unwrap();
         let folder = stick.folder();
-        let target = Target {
-            folder: &folder,
-            overlay: &stick.overlay,
-        };
-        let found = refresh::recover(target, 2, &Alone, &Silent).unwrap();
+        let found = refresh::recover(stick.target(&folder), 2, &Alone, &Silent).unwrap();
         assert_eq!(found, Recovered::Completed);
         assert!(!second.exists());
         same_in_use(before.clone(), &stick.learner_has());
@@ -299,7 +196,7 @@ fn a_half_written_second_image_is_cleared_away() {
 
 #[test]
 fn the_whole_one_of_two_images_is_put_in_place() {
-    let stick = Practice::new(practice::Compression::Zstd);
+    let stick = Practised::new(practice::Compression::Zstd);
     let before = stick.learner_has();
     let image = stick.path().join(IMAGE);
     let second = stick.path().join(SECOND);
@@ -307,11 +204,7 @@ fn the_whole_one_of_two_images_is_put_in_place() {
     fs::rename(&image, &second).unwrap();
     let recover = || {
         let folder = stick.folder();
-        let target = Target {
-            folder: &folder,
-            overlay: &stick.overlay,
-        };
-        refresh::recover(target, 2, &Alone, &Silent)
+        refresh::recover(stick.target(&folder), 2, &Alone, &Silent)
     };
     recover().unwrap();
     assert!(image.exists() && !second.exists());

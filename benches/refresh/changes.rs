@@ -110,7 +110,13 @@ impl fmt::Display for Change {
 
 /// A stick whose overlay holds `exceptions` chunks, and no data in them.
 pub fn crowded(places: &Places, corpus: &Corpus, exceptions: u64, bytes: u64) -> Outcome<PathBuf> {
-    let chunks = (0..exceptions).map(|index| (Chunks(index), Vec::new()));
+    let inner = File::open(&corpus.inner)?;
+    let chunks = (0..exceptions).map(|index| {
+        let mut page = vec![0; PAGE];
+        // Beyond its end there are zeros.
+        drop(inner.read_at(&mut page, index * PAGE as u64));
+        (Chunks(index), page)
+    });
     stick(places, "crowded", corpus, |to| {
         let file = File::options()
             .read(true)

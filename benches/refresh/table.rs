@@ -12,6 +12,8 @@ const LIMIT: f64 = 1.3;
 const LARGER: f64 = 1.0;
 const MEMORY: u64 = 64 << 20;
 const STATUS: f64 = 0.050;
+const EXPLAINED: f64 = 3.0;
+const EXPLAINED_MEMORY: u64 = 128 << 20;
 const MIB: f64 = (1 << 20) as f64;
 
 /// One kind of refresh.
@@ -56,6 +58,8 @@ impl Refresh {
 #[derive(Debug, Default)]
 pub struct Table {
     pub status: f64,
+    /// Of `explain`, quick and with all compared.
+    pub explained: [Figures; 2],
     /// The classic way's figures, and its image's size, for 5 %.
     pub classic: Option<(Figures, u64)>,
     pub refreshes: Vec<Refresh>,
@@ -130,6 +134,11 @@ impl fmt::Display for Table {
                 one.median(|_, limit| limit.read)
             )?;
         }
+        let all = self.explained[1].wall;
+        writeln!(
+            f,
+            "explain, all compared (each block of the image decompressed once): {all:.2} s"
+        )?;
         writeln!(f)?;
         self.goals(f)
     }
@@ -161,6 +170,17 @@ impl Table {
             false,
             Some(20.0),
         )?;
+        let [quick, compared] = &self.explained;
+        goal(
+            "explain --quick, s".into(),
+            quick.wall,
+            EXPLAINED,
+            false,
+            None,
+        )?;
+        let peak = quick.peak.max(compared.peak) as f64 / MIB;
+        let most = EXPLAINED_MEMORY as f64 / MIB;
+        goal("explain, peak MiB".into(), peak, most, false, None)?;
         for one in &self.refreshes {
             let figures = one.figures();
             let name = |what: &str| format!("{}, {what}", super::name(one.percent, one.keep));

@@ -102,6 +102,7 @@ fn actions(application: &adw::Application) {
         ("win.open", "<Control>o"),
         ("win.practice", "<Control>n"),
         ("win.refresh", "<Control>r"),
+        ("win.inside", "<Control>i"),
         ("win.look", "F5"),
         ("win.back", "<Alt>Left"),
     ] {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 /// Longer lines than this are no line of the helper's.
-const LINE_LIMIT: u64 = 1 << 20;
+const LINE_LIMIT: u64 = 64 << 20;
 /// How much of the helper's standard error is kept for a report.
 const STDERR_LIMIT: u64 = 16 << 10;
 /// Lines that may wait for the main loop; then the helper waits.

@@ -11,6 +11,7 @@ mod dialogs;
 mod forecast;
 mod gauge;
 mod handover;
+mod inside;
 mod known;
 mod message;
 mod pages;

@@ -7,6 +7,8 @@ use crate::known::{Kind, Known};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     Watch,
+    Explain,
+    Tidy,
     Plan,
     Refresh,
 }
@@ -16,6 +18,8 @@ impl Verb {
     pub fn name(self) -> &'static str {
         match self {
             Verb::Watch => "watch",
+            Verb::Explain => "explain",
+            Verb::Tidy => "tidy",
             Verb::Plan => "plan",
             Verb::Refresh => "refresh",
         }
@@ -23,7 +27,7 @@ impl Verb {
 
     /// Whether it changes the stick.
     pub fn changes(self) -> bool {
-        self == Verb::Refresh
+        matches!(self, Verb::Tidy | Verb::Refresh)
     }
 
     /// Its polkit action.
@@ -58,8 +62,11 @@ pub fn call(verb: Verb, stick: &Known, access: Access) -> Option<Call> {
         _ => return None,
     };
     let mut arguments = vec![verb.name().to_owned(), named];
-    if verb.changes() {
-        arguments.push("--yes".into());
+    match verb {
+        Verb::Refresh => arguments.push("--yes".into()),
+        // All that an overlay holds may take minutes to read.
+        Verb::Explain => arguments.push("--quick".into()),
+        _ => {}
     }
     Some(Call { arguments, asked })
 }

@@ -54,6 +54,11 @@ impl Inode {
         }
     }
 
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        self.mode & format::MODE_KIND == format::MODE_FOLDER
+    }
+
     /// How to read its map of blocks.
     pub(super) fn map_kind(&self, fs: &FileSystem) -> Map {
         let features = fs.superblock().features();

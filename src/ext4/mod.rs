@@ -10,27 +10,34 @@
 //!   runs of blocks that they use.
 //! - [`free_blocks`]: which blocks nothing uses, where that can be trusted.
 //! - [`consistency`]: all that a walk over it finds wrong.
+//! - [`FileSystem::visit`]: who uses which blocks, as far as that can be told.
+//! - [`Replayed`]: the view that a mount would make, its journal in place.
 
 mod bitmap;
 mod check;
 mod finding;
+mod folder;
 mod format;
 mod free;
 mod geometry;
 mod groups;
 mod inode;
+mod journal;
 mod runs;
 mod special;
 mod superblock;
 mod survey;
+mod visit;
 
 pub use check::consistency;
 pub use finding::{Finding, Owner};
 pub use free::{FreeBlocks, Trust, claimed_free, free_blocks};
 pub use geometry::Geometry;
 pub use inode::Inode;
+pub use journal::Replayed;
 pub use runs::{Fault, Kind, Run, Runs};
 pub use superblock::{State, Superblock, Uuid};
+pub use visit::Visitor;
 
 use crate::error::{Doing, Error, Part, Result};
 use crate::storage::ReadAt;

@@ -13,6 +13,7 @@ use super::groups::Group;
 use super::inode::Inode;
 use super::runs::{Fault, Kind};
 use super::superblock::Superblock;
+use super::visit::Visitor;
 use crate::error::{Doing, Error, Result};
 use crate::progress::Progress;
 use crate::protocol::Stage;
@@ -68,12 +69,29 @@ pub(super) struct Outcome {
 /// # Errors
 /// Those of reading, and cancelled.
 pub(super) fn survey(fs: &FileSystem, progress: &dyn Progress, most: usize) -> Result<Outcome> {
-    let mut survey = Survey::new(fs, progress, most);
+    let mut nobody = Nobody;
+    let mut survey = Survey::new(fs, progress, End::After(most), &mut nobody);
     match survey.run() {
         Ok(()) | Err(Halt::Enough) => Ok(Outcome {
             findings: survey.findings,
             used: survey.used,
         }),
+        Err(Halt::Failed(error)) => Err(error),
+    }
+}
+
+/// Walks over `fs` to its end, whatever is found; gives how much that was.
+///
+/// # Errors
+/// Those of reading, and cancelled.
+pub(super) fn listen(
+    fs: &FileSystem,
+    progress: &dyn Progress,
+    visitor: &mut dyn Visitor,
+) -> Result<u64> {
+    let mut survey = Survey::new(fs, progress, End::Never, visitor);
+    match survey.run() {
+        Ok(()) | Err(Halt::Enough) => Ok(survey.found),
         Err(Halt::Failed(error)) => Err(error),
     }
 }
@@ -84,12 +102,31 @@ pub(super) fn survey(fs: &FileSystem, progress: &dyn Progress, most: usize) -> R
 /// # Errors
 /// Those of reading, and cancelled.
 pub(super) fn marked(fs: &FileSystem, progress: &dyn Progress) -> Result<Option<Bitmap>> {
-    let mut survey = Survey::new(fs, progress, 1);
+    let mut nobody = Nobody;
+    let mut survey = Survey::new(fs, progress, End::After(1), &mut nobody);
     match survey.bitmaps() {
         Ok(()) => Ok(Some(survey.marked)),
         Err(Halt::Enough) => Ok(None),
         Err(Halt::Failed(error)) => Err(error),
     }
+}
+
+/// Nobody listens.
+struct Nobody;
+
+impl Visitor for Nobody {
+    fn inode(&mut self, _: &Inode) {}
+    fn uses(&mut self, _: Owner, _: Range<u64>) {}
+    fn names(&mut self, _: u32, _: Range<u64>) {}
+}
+
+/// When a walk ends because of what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// When so many things were found.
+    After(usize),
+    /// It does not; what is found is counted and not kept.
+    Never,
 }
 
 /// Why a walk ends early.
@@ -111,7 +148,9 @@ pub(super) type Step<T = ()> = std::result::Result<T, Halt>;
 pub(super) struct Survey<'f> {
     pub(super) fs: &'f FileSystem<'f>,
     progress: &'f dyn Progress,
-    most: usize,
+    end: End,
+    visitor: &'f mut dyn Visitor,
+    found: u64,
     findings: Vec<Finding>,
     /// What the block bitmaps call used.
     marked: Bitmap,
@@ -124,13 +163,20 @@ pub(super) struct Survey<'f> {
 }
 
 impl<'f> Survey<'f> {
-    fn new(fs: &'f FileSystem<'f>, progress: &'f dyn Progress, most: usize) -> Survey<'f> {
+    fn new(
+        fs: &'f FileSystem<'f>,
+        progress: &'f dyn Progress,
+        end: End,
+        visitor: &'f mut dyn Visitor,
+    ) -> Survey<'f> {
         let geometry = fs.geometry();
         let blocks = geometry.first_block..geometry.blocks;
         Survey {
             fs,
             progress,
-            most,
+            end,
+            visitor,
+            found: 0,
             findings: Vec::new(),
             marked: Bitmap::new(blocks.clone()),
             used: Bitmap::new(blocks),
@@ -166,11 +212,15 @@ impl<'f> Survey<'f> {
     }
 
     pub(super) fn report(&mut self, finding: Finding) -> Step {
+        self.found += 1;
+        let End::After(most) = self.end else {
+            return Ok(());
+        };
         self.findings.push(finding);
-        if self.findings.len() < self.most {
+        if self.findings.len() < most {
             return Ok(());
         }
-        if self.most > 1 {
+        if most > 1 {
             self.findings.push(Finding::TooMany);
         }
         Err(Halt::Enough)
@@ -197,7 +247,10 @@ impl<'f> Survey<'f> {
                 count,
             })?;
         }
-        self.used.set(blocks);
+        self.used.set(blocks.clone());
+        if alone {
+            self.visitor.uses(owner, blocks);
+        }
         Ok(alone)
     }
 
@@ -384,6 +437,7 @@ impl<'f> Survey<'f> {
             self.report(Finding::InodeChecksum { inode: number })?;
         }
         let inode = Inode::parse(self.fs, number, bytes);
+        self.visitor.inode(&inode);
         if let Some(block) = inode.attributes {
             self.attributes(number, block)?;
         }
@@ -424,6 +478,9 @@ impl<'f> Survey<'f> {
                     return Ok(());
                 }
             } else if alone {
+                if inode.is_folder() {
+                    self.visitor.names(inode.number, run.blocks());
+                }
                 self.special(inode.number, run)?;
             }
         }

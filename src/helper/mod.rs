@@ -9,14 +9,17 @@ mod cancel;
 mod check;
 mod console;
 mod enlarge;
+mod explain;
 mod figures;
 mod finish;
 mod generate;
 mod job;
+pub mod kinds;
 mod list;
 pub mod locale;
 mod meter;
 mod opened;
+mod outline;
 mod plan;
 mod practice;
 mod refresh;
@@ -72,6 +75,7 @@ const LONG_EXAMPLES: &str = "\
 Examples:
   sugar-cellar-helper practice ~/practice     make a stick to practise on
   sugar-cellar-helper status ~/practice       see how full it is
+  sugar-cellar-helper explain ~/practice      see what fills it
   sugar-cellar-helper plan ~/practice         see what a refresh would do
   sugar-cellar-helper refresh ~/practice      refresh it
   sugar-cellar-helper list                    find the sticks that are plugged in
@@ -91,6 +95,7 @@ enum Verb {
     List(list::Args),
     Status(status::Args),
     Watch(watch::Args),
+    Explain(explain::Args),
     Plan(plan::Args),
     Refresh(refresh::Args),
     Tidy(tidy::Args),
@@ -135,6 +140,7 @@ impl Verb {
             Verb::List(args) => list::run(args, console),
             Verb::Status(args) => status::run(args, console),
             Verb::Watch(args) => watch::run(args, console),
+            Verb::Explain(args) => explain::run(args, console),
             Verb::Plan(args) => plan::run(args, console),
             Verb::Refresh(args) => refresh::run(args, console),
             Verb::Tidy(args) => tidy::run(args, console),

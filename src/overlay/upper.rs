@@ -30,11 +30,42 @@ pub struct Size {
     pub complete: bool,
 }
 
+/// Something in an upper folder.
+#[derive(Debug)]
+pub struct Thing<'w> {
+    /// The folders that it lies in, from the upper folder on.
+    folders: &'w [CString],
+    name: &'w CString,
+    /// What it takes on the stick.
+    pub bytes: Bytes,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+}
+
+impl Thing<'_> {
+    /// From the upper folder on, without a slash before it.
+    pub fn path(&self) -> Vec<u8> {
+        let mut parts: Vec<&[u8]> = self.folders.iter().map(|one| one.to_bytes()).collect();
+        parts.push(self.name.to_bytes());
+        parts.join(&b'/')
+    }
+}
+
 /// Measures the folder `name` in LiveOS.
 ///
 /// Links are not followed, other file systems not entered. What may not be
 /// read is left out, and [`Size::complete`] false.
 pub fn measure(live_os: &DiskFolder, name: &str, progress: &dyn Progress) -> Result<Size> {
+    visit(live_os, name, progress, &mut |_| ())
+}
+
+/// As [`measure`], and tells `each` of everything, what has several names once.
+pub fn visit(
+    live_os: &DiskFolder,
+    name: &str,
+    progress: &dyn Progress,
+    each: &mut dyn FnMut(Thing<'_>),
+) -> Result<Size> {
     let top = live_os.below(name).doing("opening the overlay folder")?;
     let device = rustix::fs::fstat(top.handle())
         .doing("looking at the overlay folder")?
@@ -48,16 +79,19 @@ pub fn measure(live_os: &DiskFolder, name: &str, progress: &dyn Progress) -> Res
         },
     };
     // One open folder for each level: as many as the tree is deep, not as it is wide.
+    let mut folders = Vec::new();
     let mut open = vec![entries(top.handle().as_fd()).doing("reading the overlay folder")?];
     while let Some(dir) = open.last_mut() {
         progress.check()?;
         let Some(entry) = dir.read() else {
             open.pop();
+            folders.pop();
             continue;
         };
         let Ok(entry) = entry else {
             walk.size.complete = false;
             open.pop();
+            folders.pop();
             continue;
         };
         let name = entry.file_name();
@@ -66,10 +100,19 @@ pub fn measure(live_os: &DiskFolder, name: &str, progress: &dyn Progress) -> Res
         }
         let name = CString::from(name);
         let fd = dir.fd().doing("reading the overlay folder")?;
-        let deeper = walk.count(fd, &name);
-        if let Some(deeper) = deeper {
+        let Some(counted) = walk.count(fd, &name) else {
+            continue;
+        };
+        each(Thing {
+            folders: &folders,
+            name: &name,
+            bytes: counted.bytes,
+            is_folder: counted.is_folder,
+        });
+        if let Some(deeper) = counted.deeper {
             if open.len() < DEEPEST {
                 open.push(deeper);
+                folders.push(name);
             } else {
                 walk.size.complete = false;
             }
@@ -82,6 +125,14 @@ fn entries(folder: rustix::fd::BorrowedFd<'_>) -> rustix::io::Result<Dir> {
     Dir::read_from(folder)
 }
 
+/// An entry that counts.
+struct Counted {
+    bytes: Bytes,
+    is_folder: bool,
+    /// Its own entries, where it is a folder that can be read.
+    deeper: Option<Dir>,
+}
+
 struct Walk {
     device: u64,
     /// Inodes with several names that were counted.
@@ -90,8 +141,8 @@ struct Walk {
 }
 
 impl Walk {
-    /// Counts one entry; a folder is opened to go deeper.
-    fn count(&mut self, folder: rustix::fd::BorrowedFd<'_>, name: &CString) -> Option<Dir> {
+    /// Counts one entry; a folder is opened to go deeper. None where it does not count.
+    fn count(&mut self, folder: rustix::fd::BorrowedFd<'_>, name: &CString) -> Option<Counted> {
         let stat = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             // Removed meanwhile, or out of reach.
@@ -118,17 +169,17 @@ impl Walk {
             .unwrap_or(0)
             .saturating_mul(512);
         self.size.bytes = Bytes(self.size.bytes.0.saturating_add(taken));
-        if !is_folder {
-            return None;
+        let mut counted = Counted {
+            bytes: Bytes(taken),
+            is_folder,
+            deeper: None,
+        };
+        if is_folder {
+            let opened = open_folder(folder, name).and_then(|opened| entries(opened.as_fd()));
+            counted.deeper = opened.ok();
+            self.size.complete &= counted.deeper.is_some();
         }
-        let opened = open_folder(folder, name).and_then(|opened| entries(opened.as_fd()));
-        match opened {
-            Ok(deeper) => Some(deeper),
-            Err(_) => {
-                self.size.complete = false;
-                None
-            }
-        }
+        Some(counted)
     }
 }
 
@@ -166,6 +217,34 @@ mod tests {
         let linked = measured(&place);
         assert_eq!(linked.things, one.things + 2);
         assert!(linked.bytes.0 < one.bytes.0 + 100_000);
+    }
+
+    #[test]
+    fn everything_is_told_once_with_its_path() {
+        let place = tempfile::tempdir().unwrap();
+        let upper = place.path().join("overlay-A-1");
+        fs::create_dir_all(upper.join("home/ann")).unwrap();
+        fs::create_dir_all(upper.join("etc")).unwrap();
+        fs::write(upper.join("home/ann/a"), vec![1; 100_000]).unwrap();
+        fs::write(upper.join("etc/b"), "b").unwrap();
+        let live_os = DiskFolder::open(place.path()).unwrap();
+        let mut told = Vec::new();
+        let mut bytes = 0;
+        let size = visit(&live_os, "overlay-A-1", &Silent, &mut |thing| {
+            bytes += thing.bytes.0;
+            told.push((String::from_utf8(thing.path()).unwrap(), thing.is_folder));
+        });
+        told.sort();
+        let told: Vec<_> = told.iter().map(|(path, is)| (&**path, *is)).collect();
+        let all = [
+            ("etc", true),
+            ("etc/b", false),
+            ("home", true),
+            ("home/ann", true),
+            ("home/ann/a", false),
+        ];
+        assert_eq!(told, all);
+        assert_eq!(size.unwrap().bytes.0, bytes);
     }
 
     #[test]

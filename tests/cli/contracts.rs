@@ -37,6 +37,7 @@ pub const ALL: &[Contract] = &[
     contract("list", Does::Nothing, &[]),
     contract("status", Does::Look, &[]),
     contract("watch", Does::Follow, &[]),
+    contract("explain", Does::Look, &[]),
     contract("plan", Does::Look, &[]),
     contract("refresh", Does::Change, &["--yes"]),
     contract("tidy", Does::Change, &[]),

@@ -62,6 +62,18 @@ fn a_flattened_stick() {
         words.starts_with("This stick keeps what is saved as ordinary files"),
         "{words}"
     );
+    let stick = || place.stick().into_os_string();
+    let explained = run(["explain".into(), stick(), "--json".into()]).out;
+    let explained: Value = serde_json::from_str(explained.lines().last().unwrap()).unwrap();
+    let explained = &explained["explanation"];
+    assert_eq!(explained["used_sectors"], status["overlay"]["used_sectors"]);
+    let largest = &explained["entries"][0];
+    assert_eq!(
+        (&largest["path"], &largest["kind"]),
+        (&"home/liveuser/letter.txt".into(), &"document".into())
+    );
+    let words = run(["explain".into(), stick()]).out;
+    assert!(words.contains("      letter.txt\n"), "{words}");
     untouched(&place, 3, "unsupported");
 }
 

@@ -7,5 +7,6 @@ mod changed;
 mod combinations;
 mod damage;
 mod identity;
+mod journal;
 mod make;
 mod random;

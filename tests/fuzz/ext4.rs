@@ -4,11 +4,14 @@ use crate::ensure;
 use crate::overlay::random_of;
 use crate::verdict::{Ended, Verdict, roughly};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use sugar_cellar::ext4::{
-    FileSystem, FreeBlocks, Superblock, Trust, claimed_free, consistency, free_blocks,
+    FileSystem, FreeBlocks, Inode, Owner, Replayed, Superblock, Trust, Visitor, claimed_free,
+    consistency, free_blocks,
 };
 use sugar_cellar::progress::Silent;
+use sugar_cellar::storage::ReadAt;
 use sugar_cellar::storage::fault::Random;
 
 pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
@@ -61,6 +64,8 @@ pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
             );
         }
     }
+    visited(&fs, &mut random)?;
+    replayed(view)?;
     let findings = consistency(view, &Silent)?;
     let damage = findings.iter().any(|finding| finding.is_damage());
     if let Some(claimed) = claimed_free(view, &Silent)? {
@@ -78,6 +83,60 @@ pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
         .map(|one| roughly(&one.to_string()))
         .collect();
     Ok(kinds.into_iter().take(3).collect::<Vec<_>>().join("; "))
+}
+
+/// Each block is told at the most once, and all names are read to their end.
+fn visited(fs: &FileSystem, random: &mut Random) -> Result<(), Ended> {
+    let mut seen = Seen {
+        told: vec![false; fs.geometry().blocks as usize],
+        twice: None,
+        folders: Vec::new(),
+    };
+    fs.visit(&Silent, &mut seen)?;
+    ensure!(seen.twice.is_none(), "told twice: {:?}", seen.twice);
+    for _ in 0..seen.folders.len().min(8) {
+        let some = random.below(seen.folders.len() as u64) as usize;
+        let mut names = 0;
+        fs.names(seen.folders[some], |name, inode| {
+            names += usize::from(name.len() < 256 && inode > 0);
+        })?;
+        ensure!(names <= 64 << 10, "{names} names");
+    }
+    Ok(())
+}
+
+struct Seen {
+    told: Vec<bool>,
+    twice: Option<u64>,
+    folders: Vec<u64>,
+}
+
+impl Visitor for Seen {
+    fn inode(&mut self, _: &Inode) {}
+
+    fn uses(&mut self, _: Owner, blocks: Range<u64>) {
+        for block in blocks {
+            if std::mem::replace(&mut self.told[block as usize], true) {
+                self.twice = Some(block);
+            }
+        }
+    }
+
+    fn names(&mut self, _: u32, blocks: Range<u64>) {
+        self.folders.extend(blocks);
+    }
+}
+
+/// A replayed view is as long as the one below it, and can be read wholly.
+fn replayed(view: &Vec<u8>) -> Result<(), Ended> {
+    let Ok(replayed) = Replayed::new(view).map_err(Ended::from) else {
+        return Ok(());
+    };
+    let mut bytes = vec![0; view.len()];
+    replayed.read_at(&mut bytes, 0)?;
+    let same = bytes == *view;
+    ensure!(same || replayed.blocks() > 0, "changed by nothing");
+    Ok(())
 }
 
 /// Free runs rise, lie inside, and answer for themselves.

@@ -251,7 +251,7 @@ pub fn file_systems() -> Vec<Seed> {
             "2M",
         ),
     ];
-    let seed = |(options, size): &(&str, &str)| {
+    let seed = |(options, size, journal): (&str, &str, Option<&str>)| {
         let image = place.path().join("image");
         drop(fs::remove_file(&image));
         let hash = format!("hash_seed={UUID}");
@@ -259,14 +259,45 @@ pub fn file_systems() -> Vec<Seed> {
         arguments.extend(options.split_whitespace());
         arguments.extend(["-d", text(&root), text(&image), size]);
         run("mke2fs", &arguments);
+        if let Some(opening) = journal {
+            transactions(&place.path().join("files"), &image, opening);
+        }
         let bytes = fs::read(&image).unwrap();
+        let mut hot = ext4_hot(&bytes);
+        if journal.is_some() {
+            hot.extend(log_hot(&bytes));
+        }
         Seed {
-            name: format!("{options} {size}"),
-            hot: ext4_hot(&bytes),
+            name: format!("{options} {size} {journal:?}"),
+            hot,
             bytes,
         }
     };
-    ways.iter().map(seed).collect()
+    let plain = ways.iter().map(|(options, size)| (*options, *size, None));
+    let journals = [
+        ("ext4 -b 1024 -O ^metadata_csum -J size=1", "3M", Some("jo")),
+        ("ext4 -b 1024 -J size=1", "3M", Some("jo -c")),
+    ];
+    plain.chain(journals).map(seed).collect()
+}
+
+/// Three transactions in the journal of `image`, and one without an end.
+fn transactions(files: &Path, image: &Path, opening: &str) {
+    let script = files.with_file_name("transactions");
+    let picture = files.join("picture");
+    let mut requests = String::new();
+    for transaction in ["-b 900,901,40", "-b 901,902", "-b 903 -r 900", "-b 40 -c"] {
+        requests += &format!("{opening}\njw {transaction} {}\njc\n", picture.display());
+    }
+    fs::write(&script, requests).unwrap();
+    run("debugfs", &["-w", "-f", text(&script), text(image)]);
+}
+
+/// The heads of a journal's blocks.
+fn log_hot(bytes: &[u8]) -> Vec<Range<usize>> {
+    let magic = |at: &usize| bytes[*at..*at + 4] == [0xc0, 0x3b, 0x39, 0x98];
+    let blocks = (0..bytes.len()).step_by(1024).filter(magic);
+    blocks.map(|at| at..at + 96).collect()
 }
 
 /// Makes the checksums of superblock and group descriptors right, where there are any.

@@ -1,4 +1,4 @@
-//! A whole stick with a damaged image and a damaged overlay: plan, refresh, tidy, check.
+//! A whole stick with a damaged image and a damaged overlay: explain, plan, refresh, tidy, check.
 //! A refusal changes nothing; whatever else happens, image (+) overlay stays what it was.
 
 use crate::ensure;
@@ -8,16 +8,19 @@ use crate::verdict::{Ended, Verdict};
 use std::sync::Arc;
 use sugar_cellar::check;
 use sugar_cellar::error::{Error, Result};
+use sugar_cellar::explain;
 use sugar_cellar::ext4::{FreeBlocks, Trust, free_blocks};
 use sugar_cellar::merged::Merged;
 use sugar_cellar::overlay::ExceptionStore;
 use sugar_cellar::progress::Silent;
+use sugar_cellar::protocol::Entry;
 use sugar_cellar::refresh::{self, Options};
 use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
 use sugar_cellar::squash::Image;
 use sugar_cellar::storage::fault::{FaultFolder, Rules};
 use sugar_cellar::storage::{Folder, ReadAt};
 use sugar_cellar::tidy;
+use sugar_cellar::units::Sectors;
 
 const OVERLAY: &str = "overlay-LEARNER-0123";
 /// A longer inner image is not compared byte by byte.
@@ -78,6 +81,29 @@ fn lost(before: &Learner, after: &Learner) -> Option<u64> {
         })
 }
 
+/// How many entries; the sums are the whole, whatever is read. None where it is refused.
+fn explained(target: Target<'_, FaultFolder>) -> std::result::Result<Option<usize>, Ended> {
+    let options = explain::Options {
+        used: Use::AtRest,
+        compare: true,
+        threads: 1,
+    };
+    let explanation = match explain::explain(target, options, &Silent).map_err(Ended::from) {
+        Ok(explanation) => explanation,
+        Err(Ended::Refused(_)) => return Ok(None),
+        Err(wrong) => return Err(wrong),
+    };
+    let sums = &explanation.sums;
+    let known = sums.file_sectors + sums.folder_sectors + sums.record_sectors;
+    let rest = sums.journal_sectors + sums.deleted_sectors + sums.list_sectors;
+    let all = known + rest + sums.unused_sectors;
+    ensure!(all == explanation.used_sectors, "{all}: {explanation:?}");
+    let of = |entries: &[Entry]| entries.iter().map(|one| one.sectors).sum::<Sectors>();
+    let files = sums.file_sectors + sums.folder_sectors;
+    ensure!(of(&explanation.entries) == files, "{explanation:?}");
+    Ok(Some(explanation.entries.len()))
+}
+
 pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
     let mut random = random_of(bytes);
     let (image, overlay) = split(bytes);
@@ -105,6 +131,7 @@ pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
         }
     }
     folder.record();
+    let explained = explained(target)?;
     let wants_tidy = random.below(3) == 0;
     let planned = refresh::plan(target, options, &Silent);
     ensure!(folder.calls() == 0, "a plan, and something was written");
@@ -149,7 +176,7 @@ pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
     ensure!(names == [OVERLAY, IMAGE], "{done}, and left are {names:?}");
     let readable = before.map_or(0, |before| before.pieces.iter().flatten().count());
     Ok(format!(
-        "{done}, {} readable, {} bytes of overlay",
+        "{done}, {} readable, {} bytes of overlay, {explained:?} explained",
         readable / 64,
         overlay.len() >> 14
     ))

@@ -93,6 +93,7 @@ class Pictures(WindowTest):
         key("F10")
         self.take(window, "menu")
         key("Escape")
+        self.take_inside(window)
         store.fill(stick, 75)
         wait(lambda: window.gauge() >= 75, "three quarters")
         self.take(window, "filling", 2)
@@ -134,6 +135,16 @@ class Pictures(WindowTest):
         time.sleep(3)
         self.take(window, "trouble")
         window.stop()
+
+    def take_inside(self, window):
+        window.front()
+        key("ctrl+i")
+        time.sleep(3)
+        self.take(window, "inside")
+        key("Tab", "Tab", "Return")
+        self.take(window, "inside-folder")
+        key("alt+Left", "alt+Left")
+        wait(window.gauge, "a gauge")
 
     def refreshing(self, window):
         for pid in window.helpers():

@@ -13,8 +13,11 @@ mod booted;
 mod commands;
 mod cut;
 mod engines;
+mod explained;
 mod faults;
 mod harness;
+#[path = "../explain/judge.rs"]
+mod judge;
 mod kernel_written;
 mod live;
 mod machine;

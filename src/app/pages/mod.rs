@@ -2,10 +2,12 @@
 
 use gtk::prelude::*;
 
+mod inside;
 mod practice;
 mod refresh;
 mod stick;
 
+pub use inside::InsidePage;
 pub use practice::PracticePage;
 pub use refresh::{RefreshPage, View as RefreshView};
 pub use stick::StickPage;

@@ -41,6 +41,8 @@ mod imp {
         #[template_child]
         pub refresh: TemplateChild<gtk::Button>,
         #[template_child]
+        pub inside: TemplateChild<gtk::Button>,
+        #[template_child]
         pub details: TemplateChild<adw::ExpanderRow>,
         #[template_child]
         pub trouble: TemplateChild<Trouble>,
@@ -131,6 +133,8 @@ impl StickPage {
         say(&imp.note, (stick.kind == Kind::Practice).then(practice));
         say(&imp.pending, status.pending.map(pending));
         self.refresh_button(level, status, refreshing);
+        let holds = keeps && level != Level::Broken && overlay.state != OverlayState::Empty;
+        imp.inside.set_visible(holds && !refreshing);
         self.facts(stick, status);
         turn(&imp.views, "ready");
     }

@@ -21,6 +21,8 @@ impl Window {
             entry("practice", Window::practise),
             entry("open", Window::choose),
             entry("back", Window::step_back),
+            entry("inside", Window::look_inside),
+            entry("tidy", Window::tidy),
             entry("refresh", Window::ask_refresh),
             entry("refresh-again", Window::ask_refresh_again),
             entry("start", Window::start_refresh),
@@ -49,6 +51,8 @@ impl Window {
             .and_then(|stick| stick.status.as_ref())
             .is_some_and(|status| status.pending != Some(Pending::Finish));
         on("refresh", page == Page::Stick && can_be);
+        on("inside", selected.is_some());
+        on("tidy", page == Page::Inside && can_be);
         on("back", imp.back.is_visible());
         on(
             "practice",
@@ -91,6 +95,7 @@ impl Window {
         match self.imp().page.get() {
             Page::Practice => self.leave_practice(),
             Page::Refresh => self.leave_refresh(),
+            Page::Inside => self.leave_inside(),
             Page::Stick | Page::Looking | Page::None => {
                 self.imp().leaflet.set_visible_child(&*self.imp().sidebar)
             }

@@ -1,16 +1,17 @@
 //! The window: which page is shown, and what the person asks for.
 //!
 //! [`sticks`] finds, selects and watches sticks; [`run`] refreshes one; [`practice`] makes a
-//! practice stick; [`update`] is where everything that a helper says arrives.
+//! practice stick; [`inside`] shows what fills one; [`update`] is where everything that a helper says arrives.
 
 mod actions;
+mod inside;
 mod practice;
 mod rows;
 mod run;
 mod sticks;
 mod update;
 
-use crate::pages::{self, PracticePage, RefreshPage, StickPage};
+use crate::pages::{self, InsidePage, PracticePage, RefreshPage, StickPage};
 use crate::settings;
 use crate::volumes::Volumes;
 use adw::prelude::*;
@@ -25,6 +26,7 @@ pub enum Page {
     Looking,
     None,
     Stick,
+    Inside,
     Refresh,
     Practice,
 }
@@ -35,6 +37,7 @@ impl Page {
             Page::Looking => "looking",
             Page::None => "none",
             Page::Stick => "stick",
+            Page::Inside => "inside",
             Page::Refresh => "refresh",
             Page::Practice => "practice",
         }
@@ -66,11 +69,14 @@ mod imp {
         #[template_child]
         pub stick_page: TemplateChild<StickPage>,
         #[template_child]
+        pub inside_page: TemplateChild<InsidePage>,
+        #[template_child]
         pub refresh_page: TemplateChild<RefreshPage>,
         #[template_child]
         pub practice_page: TemplateChild<PracticePage>,
         pub page: Cell<Page>,
         pub sticks: RefCell<sticks::Sticks>,
+        pub inside: RefCell<Option<update::Running>>,
         pub run: RefCell<Option<run::Run>>,
         pub making: RefCell<Option<update::Running>>,
         pub volumes: OnceCell<Volumes>,
@@ -86,6 +92,7 @@ mod imp {
 
         fn class_init(class: &mut Self::Class) {
             StickPage::ensure_type();
+            InsidePage::ensure_type();
             RefreshPage::ensure_type();
             PracticePage::ensure_type();
             class.bind_template();
@@ -189,11 +196,11 @@ impl Window {
     fn headings(&self) {
         let imp = self.imp();
         let page = imp.page.get();
-        let inner = matches!(page, Page::Refresh | Page::Practice);
+        let inner = matches!(page, Page::Inside | Page::Refresh | Page::Practice);
         let folded = imp.leaflet.is_folded() && imp.sidebar.is_visible();
         imp.back.set_visible(inner || folded);
         let name = match page {
-            Page::Stick => self.selected().map(|stick| stick.name()),
+            Page::Stick | Page::Inside => self.selected().map(|stick| stick.name()),
             Page::Refresh => imp.run.borrow().as_ref().map(|run| run.name.clone()),
             _ => None,
         };

@@ -14,6 +14,8 @@ use sugar_cellar::protocol::Event;
 pub enum Purpose {
     Listing,
     Watch,
+    Explain,
+    Tidy,
     Plan,
     Refresh,
     Practice,
@@ -62,6 +64,7 @@ impl Window {
             Purpose::Plan | Purpose::Refresh => {
                 imp.run.borrow().as_ref().is_some_and(|run| is(&run.helper))
             }
+            Purpose::Explain | Purpose::Tidy => is(&imp.inside.borrow()),
             Purpose::Practice => is(&imp.making.borrow()),
         }
     }
@@ -84,6 +87,24 @@ impl Window {
                 self.watch_failed(Problem::told(code, &message, &hint));
             }
             (Purpose::Watch, Update::Ended(ended)) => self.watch_ended(&ended),
+
+            (Purpose::Explain, Update::Said(Message::Explained(explanation))) => {
+                self.explained(*explanation);
+            }
+            (
+                Purpose::Tidy,
+                Update::Said(Message::Event(Event::Finished { before, after, .. })),
+            ) => self.tidied(&before, &after),
+            (
+                Purpose::Explain | Purpose::Tidy,
+                Update::Said(Message::Event(Event::Failed {
+                    code,
+                    message,
+                    hint,
+                    ..
+                })),
+            ) => self.inside_failed(Problem::told(code, &message, &hint)),
+            (Purpose::Explain | Purpose::Tidy, Update::Ended(ended)) => self.inside_ended(&ended),
 
             (Purpose::Plan, Update::Said(Message::Plan(plan))) => self.planned(*plan),
             (

@@ -1,0 +1,140 @@
+//! What is inside the selected stick's overlay, and a tidy of it.
+
+use super::sticks::access;
+use super::update::{Purpose, Running, well};
+use super::{Page, Window};
+use crate::agent;
+use crate::client::Ended;
+use crate::inside::Tree;
+use crate::known::Known;
+use crate::route::{self, Verb};
+use crate::trouble::Problem;
+use crate::words::{self, fill};
+use adw::prelude::*;
+use adw::subclass::prelude::*;
+use gettextrs::gettext;
+use gtk::{gio, glib};
+use std::rc::Rc;
+use sugar_cellar::protocol::{Explanation, Pending, Status};
+
+impl Window {
+    /// Looks inside the selected stick.
+    pub(super) fn look_inside(&self) {
+        let Some(stick) = self.selected() else { return };
+        self.imp().inside_page.looking();
+        self.go(Page::Inside);
+        self.begin_inside(&stick, Verb::Explain);
+    }
+
+    /// Starts the helper for it.
+    fn begin_inside(&self, stick: &Known, verb: Verb) {
+        let (window, stick) = (self.downgrade(), stick.clone());
+        glib::spawn_future_local(async move {
+            let access = access(stick.path.clone()).await;
+            let call = route::call(verb, &stick, access);
+            if call.as_ref().is_some_and(|call| call.asked) {
+                agent::ensure().await;
+            }
+            let Some(window) = window.upgrade() else {
+                return;
+            };
+            let purpose = match verb {
+                Verb::Tidy => Purpose::Tidy,
+                _ => Purpose::Explain,
+            };
+            match call {
+                Some(call) => {
+                    let running = window.start(purpose, call);
+                    window.imp().inside.replace(Some(running));
+                }
+                None => window.inside_failed(Problem::unreachable()),
+            }
+        });
+    }
+
+    /// It is known; the tree is made of it on a thread.
+    pub(super) fn explained(&self, explanation: Explanation) {
+        self.imp().inside.take();
+        let window = self.downgrade();
+        glib::spawn_future_local(async move {
+            let tree = gio::spawn_blocking(move || Tree::new(&explanation)).await;
+            let (Some(window), Ok(tree)) = (window.upgrade(), tree) else {
+                return;
+            };
+            if window.imp().page.get() != Page::Inside {
+                return;
+            }
+            let note = window.selected().and_then(|stick| note(&stick, &tree));
+            let page = &window.imp().inside_page;
+            page.show_tree(Rc::new(tree), note.as_deref());
+        });
+    }
+
+    /// Gives back what is deleted but still stored.
+    pub(super) fn tidy(&self) {
+        let Some(stick) = self.selected() else { return };
+        if self.run_is_active() || self.imp().inside.borrow().is_some() {
+            return;
+        }
+        // It is read while it changes, and would be read again and again.
+        self.imp().sticks.borrow_mut().watch = None;
+        self.imp().inside_page.looking();
+        self.begin_inside(&stick, Verb::Tidy);
+    }
+
+    /// Back to the gauge, which falls.
+    pub(super) fn tidied(&self, before: &Status, after: &Status) {
+        self.imp().inside.take();
+        let back = before
+            .overlay
+            .used_sectors
+            .saturating_sub(after.overlay.used_sectors);
+        let text = match (after.pending, back.0) {
+            (Some(Pending::Finish), _) => gettext("The room comes back when the computer restarts"),
+            (_, 0) => gettext("There was nothing to give back"),
+            _ => fill(
+                &gettext("{size} were given back"),
+                &[("size", &words::size(back.0.saturating_mul(512)))],
+            ),
+        };
+        self.toast(&text);
+        self.go(Page::Stick);
+        self.watched(after.clone());
+        self.watch();
+    }
+
+    pub(super) fn inside_failed(&self, problem: Problem) {
+        self.imp().inside.take();
+        self.imp().inside_page.problem(problem);
+    }
+
+    pub(super) fn inside_ended(&self, ended: &Ended) {
+        if self.imp().inside.borrow().is_some() && !well(ended) {
+            self.inside_failed(Problem::ended(ended));
+        }
+    }
+
+    /// One step up; at the top, back to the stick.
+    pub(super) fn leave_inside(&self) {
+        if self.imp().inside_page.up() {
+            return;
+        }
+        let tidying: Option<Running> = self.imp().inside.take();
+        drop(tidying);
+        if self.imp().sticks.borrow().watch.is_none() {
+            self.watch();
+        }
+        self.go(Page::Stick);
+    }
+}
+
+/// What a tidy may give back, in words; none where there is nothing, or where it cannot be done.
+fn note(stick: &Known, tree: &Tree) -> Option<String> {
+    let status = stick.status.as_ref()?;
+    let waits = status.pending == Some(Pending::Finish);
+    let text = gettext(
+        "{size} belong to files that are deleted. Deleting alone gives nothing back; tidying up does, and leaves everything else as it is.",
+    );
+    let size = words::size(tree.deleted.saturating_mul(512));
+    (tree.deleted > 0 && !waits).then(|| fill(&text, &[("size", &size)]))
+}

@@ -1,0 +1,230 @@
+//! Explain: what an overlay's space is spent on.
+//!
+//! Each chunk of the overlay has an owner: the file or folder that uses it in *image (+) overlay*,
+//! its journal put in place; one of the file system's own records; or nothing any more, which is
+//! what a deleted file leaves behind. [`owners`] finds out which, [`names`] what the owners are
+//! called, [`kind`] what is known of a file by its name, [`same`] which chunks hold what the image
+//! holds.
+
+mod kind;
+mod names;
+mod owners;
+mod same;
+
+use crate::error::{Doing, Result};
+use crate::ext4::{self, FileSystem, Replayed};
+use crate::overlay::upper;
+use crate::progress::Progress;
+use crate::protocol::{Entry, EntryKind, Explanation, KindSum, Sums};
+use crate::sources::{Sources, Target, Use};
+use crate::storage::{DiskFolder, Folder};
+use crate::units::Sectors;
+use names::Names;
+use owners::Owners;
+use std::collections::BTreeMap;
+
+/// How an overlay is to be explained.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether a system runs from the stick.
+    pub used: Use,
+    /// Read all that the overlay holds, to tell what of it equals the image.
+    pub compare: bool,
+    /// How many threads compare.
+    pub threads: usize,
+}
+
+/// Explains the overlay of `target`. The sums are exact to the chunk, and add up to the used
+/// figure of a status read from the same list.
+///
+/// Where several own a part of one chunk, as with blocks smaller than a chunk, it counts for the
+/// first: the file system's records come before files, and these in the order of their inodes.
+/// Of a system that runs, what its kernel has not committed yet is not seen.
+///
+/// Memory: 30 bytes a chunk, 150 a folder, and the names of the files that own something.
+///
+/// # Errors
+/// Those of opening: image and overlay must belong together, with an ext4 in them that can be
+/// read. Of reading, and cancelled. What is damaged in the file system is passed over, and counted.
+pub fn explain<F: Folder>(
+    target: Target<'_, F>,
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Explanation> {
+    let sources = Sources::open(target, options.used, false, progress)?;
+    let merged = sources.merged()?;
+    let view = Replayed::new(&merged)?;
+    let fs = FileSystem::open(&view)?;
+    let mut owners = Owners::new(&sources.list, fs.geometry());
+    let mut unclear = fs.visit(progress, &mut owners)?;
+    let names = Names::find(&fs, &owners, progress)?;
+    unclear += names.unclear;
+    let same = match options.compare {
+        true => Some(same::as_in_image(&sources, options.threads, progress)?),
+        false => None,
+    };
+    let of_chunk = sources.list.chunk_size().sectors();
+    let mut tally = Tally::new(of_chunk, fs.journal());
+    for (index, owner) in owners.of_chunks().enumerate() {
+        tally.add(owner, same.as_ref().is_some_and(|same| same[index]));
+    }
+    let figures = sources.list.figures();
+    let chunks = Sectors(sources.list.len() as u64 * of_chunk.0);
+    tally.sums.list_sectors = figures.metadata;
+    tally.sums.unused_sectors = figures
+        .used
+        .saturating_sub(figures.metadata)
+        .saturating_sub(chunks);
+    let entries = tally.entries(&names);
+    Ok(Explanation {
+        used_sectors: figures.used,
+        total_sectors: figures.total,
+        chunk_sectors: of_chunk,
+        equal_sectors: options.compare.then_some(tally.equal),
+        kinds: by_kind(&entries),
+        sums: tally.sums,
+        unclear,
+        entries,
+    })
+}
+
+/// Explains the upper folder `name` of an OverlayFS in LiveOS, whose files lie on the stick as
+/// they are: what each takes there. What is free on the stick counts as the rest of its room.
+///
+/// # Errors
+/// Those of reading, and cancelled. What may not be read is passed over, and counted.
+pub fn upper(folder: &DiskFolder, name: &str, progress: &dyn Progress) -> Result<Explanation> {
+    let mut sums = Sums::default();
+    let mut entries = Vec::new();
+    let size = upper::visit(folder, name, progress, &mut |thing| {
+        let sectors = thing.bytes.sectors();
+        let path = names::readable(&thing.path());
+        let kind = match thing.is_folder {
+            true => EntryKind::Folder,
+            false => kind::of(&path),
+        };
+        if sectors.0 > 0 {
+            count(&mut sums, kind, sectors);
+            entries.push(Entry {
+                path,
+                kind,
+                sectors,
+                equal_sectors: Sectors(0),
+            });
+        }
+    })?;
+    let free = folder.free().doing("asking for free space")?;
+    sort(&mut entries);
+    Ok(Explanation {
+        used_sectors: size.bytes.sectors(),
+        total_sectors: (size.bytes + free).sectors(),
+        chunk_sectors: Sectors(0),
+        equal_sectors: None,
+        kinds: by_kind(&entries),
+        sums,
+        unclear: u64::from(!size.complete),
+        entries,
+    })
+}
+
+fn count(sums: &mut Sums, kind: EntryKind, sectors: Sectors) {
+    match kind {
+        EntryKind::Folder => sums.folder_sectors += sectors,
+        _ => sums.file_sectors += sectors,
+    }
+}
+
+/// The largest first.
+fn sort(entries: &mut [Entry]) {
+    entries.sort_by(|a, b| b.sectors.cmp(&a.sectors).then_with(|| a.path.cmp(&b.path)));
+}
+
+/// What owns how much.
+struct Tally {
+    of_chunk: Sectors,
+    journal: Option<u32>,
+    sums: Sums,
+    equal: Sectors,
+    /// By inode: all, and what of it equals the image.
+    inodes: BTreeMap<u32, (Sectors, Sectors)>,
+}
+
+impl Tally {
+    fn new(of_chunk: Sectors, journal: Option<u32>) -> Tally {
+        Tally {
+            of_chunk,
+            journal,
+            sums: Sums::default(),
+            equal: Sectors(0),
+            inodes: BTreeMap::new(),
+        }
+    }
+
+    /// Counts one chunk.
+    fn add(&mut self, owner: Option<ext4::Owner>, same: bool) {
+        let of_chunk = self.of_chunk;
+        if same && owner.is_some() {
+            self.equal += of_chunk;
+        }
+        match owner {
+            None => self.sums.deleted_sectors += of_chunk,
+            Some(ext4::Owner::Inode(inode)) if Some(inode) == self.journal => {
+                self.sums.journal_sectors += of_chunk;
+            }
+            Some(ext4::Owner::Inode(inode)) if inode == ROOT || inode >= FIRST_INODE => {
+                let (all, equal) = self.inodes.entry(inode).or_default();
+                *all += of_chunk;
+                if same {
+                    *equal += of_chunk;
+                }
+            }
+            Some(_) => self.sums.record_sectors += of_chunk,
+        }
+    }
+
+    /// Files and folders, the largest first; completes the sums.
+    fn entries(&mut self, names: &Names) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = Vec::with_capacity(self.inodes.len());
+        for (&inode, &(sectors, equal_sectors)) in &self.inodes {
+            let path = names.path(inode);
+            let kind = match (&path, names.is_folder(inode)) {
+                (_, true) => EntryKind::Folder,
+                (None, _) => EntryKind::Nameless,
+                (Some(path), _) => kind::of(path),
+            };
+            count(&mut self.sums, kind, sectors);
+            entries.push(Entry {
+                path: path.unwrap_or_else(|| format!("#{inode}")),
+                kind,
+                sectors,
+                equal_sectors,
+            });
+        }
+        entries.sort_by(|a, b| b.sectors.cmp(&a.sectors).then_with(|| a.path.cmp(&b.path)));
+        entries
+    }
+}
+
+/// The root folder's inode.
+const ROOT: u32 = 2;
+/// The first inode that is none of the file system's own.
+const FIRST_INODE: u32 = 11;
+
+fn by_kind(entries: &[Entry]) -> Vec<KindSum> {
+    let mut sums: BTreeMap<EntryKind, (u64, Sectors)> = BTreeMap::new();
+    for entry in entries {
+        let (number, sectors) = sums.entry(entry.kind).or_default();
+        *number += 1;
+        *sectors += entry.sectors;
+    }
+    let mut kinds: Vec<KindSum> = sums
+        .into_iter()
+        .map(|(kind, (number, sectors))| KindSum {
+            kind,
+            number,
+            sectors,
+        })
+        .collect();
+    kinds.sort_by(|a, b| b.sectors.cmp(&a.sectors).then(a.kind.cmp(&b.kind)));
+    kinds
+}

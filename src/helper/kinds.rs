@@ -1,0 +1,23 @@
+//! What kinds of files are called, at the terminal and in the window.
+
+use crate::protocol::EntryKind;
+use gettextrs::gettext;
+
+/// What a kind is called.
+pub fn name(kind: EntryKind) -> String {
+    match kind {
+        EntryKind::Document => gettext("Documents"),
+        EntryKind::Picture => gettext("Pictures"),
+        EntryKind::Media => gettext("Sound and video"),
+        EntryKind::Journal => gettext("Journal entries"),
+        EntryKind::Archive => gettext("Packed files"),
+        EntryKind::Program => gettext("Programs"),
+        EntryKind::Settings => gettext("Settings"),
+        EntryKind::Log => gettext("Logs"),
+        EntryKind::Cache => gettext("Caches"),
+        EntryKind::Trash => gettext("Trash"),
+        EntryKind::Other => gettext("Other files"),
+        EntryKind::Nameless => gettext("Deleted, but still open"),
+        EntryKind::Folder => gettext("Folders"),
+    }
+}

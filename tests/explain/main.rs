@@ -1,0 +1,91 @@
+//! What fills a practice stick's overlay, judged by debugfs.
+
+#![allow(clippy::unwrap_used)]
+
+mod judge;
+#[path = "../practised/mod.rs"]
+mod practised;
+
+use practised::Practised;
+use std::fs;
+use sugar_cellar::explain::{Options, explain};
+use sugar_cellar::ext4::{self, Trust};
+use sugar_cellar::practice::Compression;
+use sugar_cellar::progress::Silent;
+use sugar_cellar::protocol::{EntryKind, Explanation};
+use sugar_cellar::sources::Use;
+use sugar_cellar::storage::ReadAt;
+
+fn explained(stick: &Practised, compare: bool) -> Explanation {
+    let folder = stick.folder();
+    let options = Options {
+        used: Use::AtRest,
+        compare,
+        threads: 2,
+    };
+    explain(stick.target(&folder), options, &Silent).unwrap()
+}
+
+#[test]
+fn every_chunk_has_the_owner_that_debugfs_names() {
+    let stick = Practised::new(Compression::Zstd);
+    let explanation = explained(&stick, false);
+    let list = stick.list();
+    let image = stick.place.path().join("merged.img");
+    fs::write(&image, stick.learner_has()).unwrap();
+    judge::replay(&image);
+    judge::judge(&image, &list).holds(&explanation, "practice");
+    judge::add_up(&explanation, &list, "practice");
+    assert_eq!((explanation.unclear, explanation.equal_sectors), (0, None));
+    let sums = &explanation.sums;
+    assert!(
+        sums.deleted_sectors.0 > 0 && sums.folder_sectors.0 > 0,
+        "{sums:?}"
+    );
+    let largest = &explanation.entries[0];
+    assert!(largest.path.starts_with("home/liveuser/"), "{largest:?}");
+    let kinds: Vec<EntryKind> = explanation.kinds.iter().map(|one| one.kind).collect();
+    for kind in [EntryKind::Journal, EntryKind::Picture, EntryKind::Log] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+}
+
+/// By comparing all bytes in memory.
+#[test]
+fn what_equals_the_image_is_found() {
+    let stick = Practised::new(Compression::Xz);
+    let explanation = explained(&stick, true);
+    let (base, now) = (stick.base(), stick.learner_has());
+    let list = stick.list();
+    let chunk = list.chunk_size().bytes().0;
+    let Trust::Free(free) = ext4::free_blocks(&now, &Silent).unwrap() else {
+        panic!("practice sticks are clean");
+    };
+    let same = list.iter().filter(|exception| {
+        let start = exception.old.0 * chunk;
+        let end = (start + chunk).min(now.len() as u64);
+        let bytes = start as usize..end as usize;
+        base[bytes.clone()] == now[bytes] && !free.is_free_range(start..end)
+    });
+    let same = same.count() as u64 * chunk / 512;
+    assert!(same > 0, "the practice stick has such chunks");
+    let equal = explanation.equal_sectors.unwrap();
+    assert_eq!(equal.0, same);
+    let of_entries: u64 = explanation
+        .entries
+        .iter()
+        .map(|one| one.equal_sectors.0)
+        .sum();
+    assert!(of_entries <= equal.0);
+}
+
+#[test]
+fn an_empty_overlay_holds_nothing() {
+    let stick = Practised::new(Compression::Zstd);
+    stick.refresh(|_| (), &Silent).unwrap();
+    let explanation = explained(&stick, true);
+    judge::add_up(&explanation, &stick.list(), "empty");
+    assert_eq!(explanation.entries, []);
+    assert_eq!(explanation.used_sectors, explanation.sums.list_sectors);
+    assert!(stick.base().size().unwrap() == stick.learner_has().size().unwrap());
+}
