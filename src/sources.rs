@@ -3,10 +3,10 @@
 use crate::error::{Doing, Error, Part, Result};
 use crate::ext4::{self, Finding, FreeBlocks, Superblock, Trust};
 use crate::merged::Merged;
-use crate::overlay::{Exception, ExceptionStore};
+use crate::overlay::{Exception, ExceptionStore, revive};
 use crate::progress::Progress;
 use crate::squash::{Image, InnerReader};
-use crate::storage::{Folder, ReadAt};
+use crate::storage::{Folder, ReadAt, Storage};
 use crate::units::{Bytes, Chunks};
 use std::ops::Range;
 use std::sync::Arc;
@@ -58,7 +58,8 @@ pub(crate) struct Sources<S> {
     pub image: Image,
     /// The overlay file.
     pub store: S,
-    /// Its exception list; of a running system's, what was on the device.
+    /// Its exception list; of a running system's, what was on the device. Invalid where the kernel
+    /// gave the store up: [`Sources::take_up`] comes before any change.
     pub list: ExceptionStore,
     /// Whether a system runs from them.
     pub used: Use,
@@ -120,10 +121,10 @@ impl<S: ReadAt> Sources<S> {
             .open(target.overlay)
             .doing("opening the overlay")?;
         let list = match used {
-            Use::AtRest => ExceptionStore::read(&store, Some(image.inner_bytes()))?,
+            Use::AtRest => ExceptionStore::read_given_up(&store, Some(image.inner_bytes()))?,
             Use::Running => durable(target, image.inner_bytes())?,
         };
-        if !list.is_valid() {
+        if used == Use::Running && !list.is_valid() {
             let detail = "the kernel marked the exception store invalid";
             return Err(Error::damaged(Part::Overlay, detail));
         }
@@ -149,6 +150,30 @@ impl<S: ReadAt> Sources<S> {
             sources.free_before = before;
         }
         Ok(sources)
+    }
+
+    /// Makes the store valid again where the kernel gave it up; nothing that it lists changes.
+    ///
+    /// # Errors
+    /// As [`revive`]; the guard's.
+    pub fn take_up<F: Folder<File = S>>(
+        &mut self,
+        target: Target<'_, F>,
+        guard: &dyn Guard,
+    ) -> Result<()>
+    where
+        S: Storage,
+    {
+        if self.list.is_valid() {
+            return Ok(());
+        }
+        guard.still_ours()?;
+        let store = target
+            .folder
+            .open_writable(target.overlay)
+            .doing("opening the overlay")?;
+        self.list = revive(&store, &self.list)?;
+        Ok(())
     }
 
     /// Whether all that was listed still is, on the device: what the new image may differ in.

@@ -57,7 +57,8 @@ pub fn stick<F: Folder>(
     guard: &dyn Guard,
     progress: &dyn Progress,
 ) -> Result<Tidied> {
-    let sources = Sources::open(target, Use::AtRest, true, progress)?;
+    let mut sources = Sources::open(target, Use::AtRest, true, progress)?;
+    sources.take_up(target, guard)?;
     let base = sources.base();
     let store = target
         .folder

@@ -20,7 +20,7 @@ use sugar_cellar::refresh::{self, Options, SECOND};
 use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
 use sugar_cellar::squash::Image;
 use sugar_cellar::storage::fault::{FaultFolder, Rules};
-use sugar_cellar::storage::{Folder, ReadAt};
+use sugar_cellar::storage::{Folder, ReadAt, Storage};
 use sugar_cellar::tidy;
 use sugar_cellar::units::Bytes;
 
@@ -214,6 +214,46 @@ fn a_refresh_of_the_running_stick() {
     for rules in [Rules::Fat, Rules::Ext4] {
         let small = Small::new(rules, 8 << 20);
         cut("running", &small, &Whole::new(What::Running, false));
+    }
+}
+
+/// Where the header says whether the store is valid.
+const VALID: u64 = 4;
+
+/// The kernel gave the overlay up. Wherever it is cut, that is so still, or it is taken up; all that
+/// is listed is there, and the next run ends well.
+#[test]
+fn a_refresh_of_what_the_kernel_gave_up() {
+    for rules in [Rules::Fat, Rules::Ext4] {
+        let small = Small::new(rules, 8 << 20);
+        let mark = |folder: &FaultFolder, valid: u8| {
+            let store = folder.open_writable(OVERLAY).unwrap();
+            store.write_at(&[valid, 0, 0, 0], VALID).unwrap();
+            store.sync().unwrap();
+        };
+        mark(&small.folder, 0);
+        small.folder.record();
+        let operation = Whole::new(What::Refresh, false);
+        let whole = small.folder.copy();
+        operation.run(&whole).unwrap();
+        operation.check_done(&whole, &small.learner).unwrap();
+        let (mut given_up, mut states) = (0, 0);
+        for cut in whole.trace().cuts() {
+            for seed in 0..3 {
+                let found = cut.crash(seed);
+                let looked_at = found.copy();
+                given_up += u32::from(looked_at.read(OVERLAY).unwrap()[VALID as usize] == 0);
+                mark(&looked_at, 1);
+                let (image, overlay) = operation.boot(&looked_at).unwrap();
+                let store = looked_at.open_writable(&overlay).unwrap();
+                small.learner.find_all(&store, &image).unwrap();
+                operation.run(&found).unwrap();
+                operation.check_done(&found, &small.learner).unwrap();
+                states += 1;
+            }
+        }
+        eprintln!("{states} states, given up in {given_up}");
+        assert!(given_up > 0 && given_up < states);
     }
 }
 

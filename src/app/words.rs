@@ -14,7 +14,7 @@ pub enum Level {
     NearlyFull,
     /// Nothing more fits.
     Full,
-    /// The overlay cannot be read any more.
+    /// The kernel gave the overlay up: the stick does not start.
     Broken,
 }
 
@@ -64,9 +64,9 @@ impl Level {
                 gettext("There is little room left. Refresh it today, before it is full.")
             }
             Level::Full => gettext("Nothing more fits. Refresh it before you use it again."),
-            Level::Broken => {
-                gettext("What was saved on it cannot be read any more. Ask your teacher for help.")
-            }
+            Level::Broken => gettext(
+                "It ran full. What was saved is still there: refresh it, and it starts again.",
+            ),
         }
     }
 }
@@ -116,7 +116,7 @@ pub fn headline(status: &Status) -> String {
         (OverlayKind::None, _) => gettext("This stick keeps nothing that you save"),
         (_, OverlayState::Empty) => gettext("Your stick is as good as new"),
         (_, OverlayState::Full) => gettext("Your stick is full"),
-        (_, OverlayState::Invalid) => gettext("Your stick is broken"),
+        (_, OverlayState::Invalid) => gettext("Your stick no longer starts"),
         _ => {
             gettext("Your stick is {percent} full").replace("{percent}", &percent(overlay.percent))
         }

@@ -6,6 +6,9 @@ use super::opened::Opened;
 use super::{STICK, named, tell};
 use crate::error::{Doing, Error, Part, Result};
 use crate::overlay::{ExceptionStore, size};
+use crate::progress::Silent;
+use crate::protocol::OverlayState;
+use crate::sources::{Sources, Use};
 use crate::stick::{Access, Device, Host};
 use crate::storage::{Folder, ReadAt};
 use crate::units::Bytes;
@@ -86,6 +89,9 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     let jobs = Jobs::begin(console)?;
     let opened = Opened::new(&args.stick, Access::Write)?;
     let target = opened.target();
+    if opened.before.status.overlay.state == OverlayState::Invalid {
+        Sources::open(target, Use::AtRest, false, &Silent)?.take_up(target, &opened)?;
+    }
     let store = target
         .folder
         .open_writable(target.overlay)

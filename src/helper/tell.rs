@@ -86,7 +86,7 @@ fn snapshot(overlay: &Overlay, path: &str) -> Vec<String> {
         ],
         OverlayState::Invalid => vec![
             gettext("This stick no longer starts: it ran full, and Linux gave its overlay up."),
-            gettext("Keep a copy of the stick before you try anything else."),
+            gettext("What was saved until then is still there. Refresh it: {command}"),
         ],
     };
     lines.iter().map(|line| fill(line, &values)).collect()

@@ -136,6 +136,15 @@ impl List {
         Ok(list)
     }
 
+    /// The same, and of a store that the kernel gave up what it lists, too.
+    pub(super) fn read_given_up(store: &dyn ReadAt, origin: Option<Bytes>) -> Result<List> {
+        let mut list = List::read(store, origin)?;
+        if list.standing == Standing::Invalid {
+            list.read_areas(store, origin)?;
+        }
+        Ok(list)
+    }
+
     /// Reads areas until one is not full.
     fn read_areas(&mut self, store: &dyn ReadAt, origin: Option<Bytes>) -> Result<()> {
         let chunk = self.layout.chunk();
@@ -262,6 +271,16 @@ impl ExceptionStore {
     /// another version or a list beyond 2^24 entries, `Io` where reading fails.
     pub fn read(store: &dyn ReadAt, origin: Option<Bytes>) -> Result<ExceptionStore> {
         ExceptionStore::new(&List::read(store, origin)?)
+    }
+
+    /// The same, and of a store that the kernel gave up what it lists, too: all that was told to
+    /// be written is listed, for the kernel writes the list before it tells so (dm-snap-persistent.c,
+    /// `persistent_commit_exception`). It stays invalid, [`ExceptionStore::is_valid`].
+    ///
+    /// # Errors
+    /// As [`ExceptionStore::read`].
+    pub fn read_given_up(store: &dyn ReadAt, origin: Option<Bytes>) -> Result<ExceptionStore> {
+        ExceptionStore::new(&List::read_given_up(store, origin)?)
     }
 
     /// Finds out whether the entries of a list contradict each other. Exact repeats do not.

@@ -8,8 +8,10 @@ pub mod exceptions;
 pub mod format;
 pub mod live;
 pub mod moves;
+mod revive;
 pub mod size;
 pub mod upper;
 pub mod write;
 
 pub use exceptions::{Exception, ExceptionStore, Figures};
+pub use revive::revive;

@@ -34,15 +34,18 @@ pub const SECOND: &str = "squashfs.new";
 /// which wins, keeps what it holds, and the old image, which the system reads, stays as the
 /// second one. [`recover`], run where the system is gone, does the rest.
 ///
+/// A store that the kernel gave up is taken up again before anything else.
+///
 /// An error before the exchange leaves the stick as it was, the second file removed. After the
 /// exchange every error is an [`Error::Unfinished`]: the image is the new one, `image (+)
 /// overlay` is what it was, and the next run completes the rest.
 pub fn refresh<F: Folder>(
-    ready: Ready<'_, F>,
+    mut ready: Ready<'_, F>,
     guard: &dyn Guard,
     progress: &dyn Progress,
 ) -> Result<()> {
     let folder = ready.target.folder;
+    ready.sources.take_up(ready.target, guard)?;
     let file = folder.create(SECOND).doing("creating the new image")?;
     build_and_verify(&ready, file, guard, progress).map_err(|error| undo(folder, error))?;
     progress.step(Stage::Commit, 0, 1);

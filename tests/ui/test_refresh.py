@@ -56,6 +56,21 @@ class Refresh(WindowTest):
         key("Return")
         wait(lambda: len(desktop.restarts) > before, "a restart")
 
+    def test_a_stick_that_no_longer_starts_is_rescued(self):
+        stick = self.practice()
+        with open(next(stick.glob("LiveOS/overlay-*")), "r+b") as overlay:
+            # As the kernel marks it when it gives it up.
+            overlay.seek(4)
+            overlay.write(bytes(4))
+        window = self.window(stick)
+        window.shows("Your stick no longer starts")
+        window.shows("What was saved is still there")
+        window.press("Refresh This Stick…")
+        window.press("Refresh Now")
+        window.shows("Done. There Is Room Again!", patience=120)
+        window.press("Done")
+        wait(lambda: window.gauge() is not None and window.gauge() < 5, "an empty overlay")
+
     def test_a_no_changes_nothing(self):
         stick, window = self.asked()
         before = store.overlay(stick).read_bytes()

@@ -15,6 +15,7 @@ mod cut;
 mod engines;
 mod explained;
 mod faults;
+mod given_up;
 mod harness;
 #[path = "../explain/judge.rs"]
 mod judge;

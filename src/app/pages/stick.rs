@@ -133,7 +133,7 @@ impl StickPage {
         say(&imp.note, (stick.kind == Kind::Practice).then(practice));
         say(&imp.pending, status.pending.map(pending));
         self.refresh_button(level, status, refreshing);
-        let holds = keeps && level != Level::Broken && overlay.state != OverlayState::Empty;
+        let holds = keeps && overlay.state != OverlayState::Empty;
         imp.inside.set_visible(holds && !refreshing);
         self.facts(stick, status);
         turn(&imp.views, "ready");
@@ -145,7 +145,7 @@ impl StickPage {
             status.overlay.kind == OverlayKind::Snapshot && status.image.kind == ImageKind::Nested;
         let waits = status.pending == Some(Pending::Finish);
         self.imp().restart.set_visible(waits);
-        button.set_visible(nested && level != Level::Broken && !waits);
+        button.set_visible(nested && !waits);
         button.set_label(&if refreshing {
             gettext("Show the Refresh")
         } else {

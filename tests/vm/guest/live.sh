@@ -1,6 +1,6 @@
 # The live root as dracut sets it up. shellcheck shell=dash
 
-# live_root DEVICE OVERLAY: boots, so to speak, from DEVICE: /dev/mapper/live-rw.
+# live_root DEVICE OVERLAY [PO|P]: boots, so to speak, from DEVICE: /dev/mapper/live-rw.
 live_root() {
     mkdir -p /run/initramfs/live /run/initramfs/squashfs
     mount -o noatime "$1" /run/initramfs/live
@@ -9,7 +9,7 @@ live_root() {
     store=$(losetup -f --show "/run/initramfs/live/LiveOS/$2")
     sectors=$(blockdev --getsz "$base")
     dmsetup create --readonly live-base --table "0 $sectors linear $base 0"
-    dmsetup create live-rw --table "0 $sectors snapshot $base $store PO 8"
+    dmsetup create live-rw --table "0 $sectors snapshot $base $store ${3:-PO} 8"
 }
 
 # live_end: shuts it down in order.
