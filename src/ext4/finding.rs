@@ -160,6 +160,21 @@ pub enum Finding {
 }
 
 impl Finding {
+    /// Whether it may hide who uses a block. What was only counted wrong, as every mounted file
+    /// system has it, does not.
+    pub(super) fn hides_owners(&self) -> bool {
+        matches!(
+            self,
+            Finding::DescriptorChecksum { .. }
+                | Finding::BitmapChecksum { .. }
+                | Finding::InodeChecksum { .. }
+                | Finding::ExtentChecksum { .. }
+                | Finding::Map { .. }
+                | Finding::Misplaced { .. }
+                | Finding::UsedTwice { .. }
+        )
+    }
+
     /// Whether it is damage, rather than a state that a file system may well be in.
     pub fn is_damage(&self) -> bool {
         !matches!(

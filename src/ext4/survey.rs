@@ -80,7 +80,7 @@ pub(super) fn survey(fs: &FileSystem, progress: &dyn Progress, most: usize) -> R
     }
 }
 
-/// Walks over `fs` to its end, whatever is found; gives how much that was.
+/// Walks over `fs` to its end, whatever is found; gives how much of it may hide who uses a block.
 ///
 /// # Errors
 /// Those of reading, and cancelled.
@@ -91,7 +91,7 @@ pub(super) fn listen(
 ) -> Result<u64> {
     let mut survey = Survey::new(fs, progress, End::Never, visitor);
     match survey.run() {
-        Ok(()) | Err(Halt::Enough) => Ok(survey.found),
+        Ok(()) | Err(Halt::Enough) => Ok(survey.hidden),
         Err(Halt::Failed(error)) => Err(error),
     }
 }
@@ -150,7 +150,8 @@ pub(super) struct Survey<'f> {
     progress: &'f dyn Progress,
     end: End,
     visitor: &'f mut dyn Visitor,
-    found: u64,
+    /// How much was found that may hide who uses a block.
+    hidden: u64,
     findings: Vec<Finding>,
     /// What the block bitmaps call used.
     marked: Bitmap,
@@ -176,7 +177,7 @@ impl<'f> Survey<'f> {
             progress,
             end,
             visitor,
-            found: 0,
+            hidden: 0,
             findings: Vec::new(),
             marked: Bitmap::new(blocks.clone()),
             used: Bitmap::new(blocks),
@@ -212,8 +213,8 @@ impl<'f> Survey<'f> {
     }
 
     pub(super) fn report(&mut self, finding: Finding) -> Step {
-        self.found += 1;
         let End::After(most) = self.end else {
+            self.hidden += u64::from(finding.hides_owners());
             return Ok(());
         };
         self.findings.push(finding);

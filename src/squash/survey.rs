@@ -252,6 +252,10 @@ impl Survey {
         all: bool,
         changed: Option<Fragment>,
     ) -> Result<Vec<Piece>> {
+        // One without bytes is nobody's piece, and would be passed over.
+        if changed.is_some_and(|changed| changed.word.bytes() == 0) {
+            return damaged("a fragment block that is shorter than its parts");
+        }
         let mut pieces = self.others(&image.shared)?;
         let inner = &self.inner.extent;
         match pieces.iter().find(|piece| meet(&piece.extent, inner)) {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use sugar_cellar::error::{Error, ErrorKind, Result};
 use sugar_cellar::progress::Silent;
 use sugar_cellar::squash::{
-    Archive, Changes, Compression, Contents, Fate, Image, Options, forecast, rewrite, same_block,
-    same_but_inner,
+    Archive, Block, Changes, Compression, Contents, Fate, Image, Options, forecast, rewrite,
+    same_block, same_but_inner,
 };
 
 /// No single image may take longer, on a busy machine.
@@ -137,6 +137,31 @@ fn whole_images_are_fine() {
     for way in WAYS {
         exercise(&sample(way)).unwrap();
     }
+}
+
+/// The end of the inner file is said to lie in a fragment block without bytes: it cannot be changed,
+/// and is not passed over in silence.
+#[test]
+fn a_fragment_block_without_bytes_is_refused() {
+    let mut bytes = sample("-comp gzip -noI -noD -noF -noX -always-use-fragments");
+    let number =
+        |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    // The superblock names the list of the table's blocks; each entry has a start, then a size.
+    let list = number(&bytes, 80) as usize;
+    let entries = number(&bytes, list) as usize + 2;
+    let many = u32::from_le_bytes(bytes[16..20].try_into().unwrap()) as usize;
+    for entry in 0..many {
+        let size = entries + 16 * entry + 8;
+        bytes[size..size + 4].fill(0);
+    }
+    let Contents::Inner(image) = Archive::open(Arc::new(bytes)).unwrap().contents().unwrap() else {
+        panic!("an image");
+    };
+    let last = image.blocks() - 1;
+    assert!(matches!(image.block(last), Block::Fragment(_)));
+    let out = Memory::default();
+    let written = rewrite(&image, &Some3 { last }, &options(1), &out, &Silent);
+    assert!(matches!(written, Err(Error::Damaged { .. })), "{written:?}");
 }
 
 /// Runs one of the tests below in a process of its own, and looks at the memory that it took.

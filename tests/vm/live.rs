@@ -2,7 +2,7 @@
 
 use crate::harness::{self, Machine};
 use crate::sticks::{Disk, Format, KernelStatus, parse_status, written};
-use sugar_cellar::protocol::Status;
+use sugar_cellar::protocol::{Event, Status};
 
 const SCRIPT: &str = r#"
 live_root /dev/vda $OVERLAY
@@ -28,6 +28,11 @@ for file in one two three; do
     echo "kernel: $(dmsetup status live-rw)"
     echo "watch: $(tail -n 1 /run/watched)"
 done
+# What fills it, while it is in use and after one of them was deleted.
+rm /mnt/two
+sync
+echo "kernel at last: $(dmsetup status live-rw)"
+echo "explained: $(sugar-cellar-helper explain live --json </dev/null | tail -n 1)"
 kill $watcher
 wait $watcher || true
 umount /mnt
@@ -78,4 +83,27 @@ fn the_gauge_follows_what_is_written_to_a_booted_stick() {
         assert!(used >= before + 2560, "{said}");
         before = used;
     }
+    let explained = lines("explained: ").next().unwrap();
+    let Event::Explained { explanation, .. } = serde_json::from_str(explained).unwrap() else {
+        panic!("{explained}");
+    };
+    let kernel = parse_status(lines("kernel at last: ").next().unwrap());
+    let KernelStatus::Figures(used, ..) = kernel else {
+        panic!("{kernel:?}");
+    };
+    let (all, sums) = (explanation.used_sectors.0, &explanation.sums);
+    // Looking writes nothing; what the kernel still commits may come in between.
+    assert!((used..used + 512).contains(&all), "{all} of {kernel:?}");
+    let entry = |path: &str| explanation.entries.iter().find(|entry| entry.path == path);
+    for path in ["one", "three"] {
+        let sectors = entry(path).expect(path).sectors.0;
+        // A chunk at either end may be shared.
+        assert!(
+            (2560 - 32..=2560 + 32).contains(&sectors),
+            "{path}: {sectors}"
+        );
+    }
+    assert!(entry("two").is_none(), "{explanation:?}");
+    assert!(sums.deleted_sectors.0 >= 2560 - 32, "{sums:?}");
+    assert_eq!(explanation.unclear, 0);
 }
