@@ -192,6 +192,18 @@ pub struct Plan {
     pub seconds: Option<u64>,
     /// Why it is not done; empty where nothing speaks against it.
     pub refusals: Vec<Refusal>,
+    /// The kernels that the stick starts, which lie outside its image.
+    #[serde(default)]
+    pub kernels: Vec<Kernel>,
+}
+
+/// A kernel that a stick starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// Its version, as `uname -r` gives it.
+    pub version: String,
+    /// Whether the root file system has its modules. Without them it has no drivers.
+    pub modules: bool,
 }
 
 /// The image before and after a refresh.

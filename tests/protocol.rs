@@ -175,6 +175,10 @@ fn a_plan() {
             hint: "Delete something.".into(),
             detail: "800 > 100".into(),
         }],
+        kernels: vec![Kernel {
+            version: "6.8.5-301.fc40.x86_64".into(),
+            modules: true,
+        }],
     };
     pinned(
         &plan,
@@ -186,7 +190,8 @@ fn a_plan() {
         "free_blocks":{"trusted":false,"reason":"not_clean","detail":"the journal needs recovery"},
         "seconds":12,
         "refusals":[{"code":"no_space","message":"There is not enough room.","hint":"Delete something.",
-        "detail":"800 > 100"}]}"#,
+        "detail":"800 > 100"}],
+        "kernels":[{"version":"6.8.5-301.fc40.x86_64","modules":true}]}"#,
     );
 }
 

@@ -40,7 +40,22 @@ pub fn facts(plan: &Plan) -> Vec<Fact> {
     let mut facts = vec![room(plan), image(plan), time(plan)];
     facts.extend(space(plan));
     facts.extend(deleted(plan));
+    facts.extend(kernels(plan));
     facts
+}
+
+/// Kernels whose modules are gone.
+fn kernels(plan: &Plan) -> impl Iterator<Item = Fact> {
+    let gone = plan.kernels.iter().filter(|kernel| !kernel.modules);
+    gone.map(|kernel| {
+        let text = gettext(
+            "The stick starts the kernel {version}, whose modules were removed by an update: without them it finds no network and no sound. Install the package of this kernel's version again, on the stick; a refresh neither mends nor worsens it.",
+        );
+        Fact::warning(
+            gettext("The stick's kernel lacks its modules"),
+            fill(&text, &[("version", &kernel.version)]),
+        )
+    })
 }
 
 fn bytes(sectors: sugar_cellar::units::Sectors) -> u64 {
@@ -164,6 +179,20 @@ pub mod tests {
             },
             seconds: Some(70),
             refusals: vec![],
+            kernels: vec![],
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_modules_is_a_warning() {
+        let mut plan = plan(SpaceMode::Beside, None);
+        for modules in [true, false] {
+            plan.kernels = vec![Kernel {
+                version: "6.1".into(),
+                modules,
+            }];
+            let facts = facts(&plan);
+            assert_eq!(facts.iter().any(|fact| fact.warning), !modules);
         }
     }
 

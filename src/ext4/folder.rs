@@ -2,12 +2,50 @@
 
 use super::FileSystem;
 use super::format::{le16, le32};
-use crate::error::Result;
+use super::inode::Inode;
+use super::runs::Kind;
+use crate::error::{Error, Result};
 
 /// Inode, length, name's length and kind.
 const ENTRY: usize = 8;
 
+/// The root folder's inode.
+const ROOT: u32 = 2;
+
 impl FileSystem<'_> {
+    /// The inode at the end of a path of names from the root on; none where there is no such
+    /// thing. Links are not followed.
+    ///
+    /// # Errors
+    /// Damaged: a folder on the way contradicts itself. Those of reading.
+    pub fn find(&self, path: &[&str]) -> Result<Option<Inode>> {
+        let mut at = self.inode(ROOT)?;
+        for name in path {
+            if !at.is_folder() {
+                return Ok(None);
+            }
+            let mut next = None;
+            for run in self.runs(&at) {
+                let run = run.map_err(Error::from)?;
+                if run.kind != Kind::Data {
+                    continue;
+                }
+                for block in run.blocks() {
+                    self.names(block, |found, inode| {
+                        if found == name.as_bytes() {
+                            next = Some(inode);
+                        }
+                    })?;
+                }
+            }
+            at = match next {
+                Some(inode) => self.inode(inode)?,
+                None => return Ok(None),
+            };
+        }
+        Ok(Some(at))
+    }
+
     /// Calls `visit` with each name in a block of a folder, and the inode that it names; `.` and
     /// `..` are among them. False where the block contradicts itself: what stands behind that is
     /// passed over.

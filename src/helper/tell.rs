@@ -222,6 +222,12 @@ pub fn plan(plan: &Plan) -> String {
     if plan.seconds.is_some() {
         lines.extend(distrust(&plan.free_blocks));
     }
+    for kernel in plan.kernels.iter().filter(|kernel| !kernel.modules) {
+        let text = gettext(
+            "The stick starts the kernel {version}, whose modules were removed by an update: without them it finds no network and no sound. Install the package of this kernel's version again, on the stick; a refresh neither mends nor worsens it.",
+        );
+        lines.push(fill(&text, &[("version", &kernel.version)]));
+    }
     for refusal in &plan.refusals {
         lines.push(String::new());
         lines.push(gettext("But it would not be done now:"));

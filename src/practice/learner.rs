@@ -70,6 +70,7 @@ pub fn install(disk: &mut Disk, seed: u64, scale: Scale) -> Result<()> {
         ),
         ("etc/group", "root:x:0:\nliveuser:x:1000:\n"),
         ("etc/fstab", "/dev/root / ext4 defaults,noatime 0 0\n"),
+        ("usr/lib/modules/6.1.0-practice/modules.order", ""),
     ] {
         disk.file(path, 0o644, ROOT, content.as_bytes())?;
     }

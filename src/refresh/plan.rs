@@ -3,7 +3,7 @@
 use super::SECOND;
 use super::kernel::{self, Kernel};
 use crate::error::{Doing, Error, Part, Result};
-use crate::ext4::Finding;
+use crate::ext4::{FileSystem, Finding, Replayed};
 use crate::progress::Progress;
 use crate::protocol::{
     Distrust, FreeBlocks, PlannedBlocks, PlannedImage, PlannedOverlay, PlannedSpace, SpaceMode,
@@ -141,6 +141,21 @@ impl<'f, F: Folder> Plan<'f, F> {
             self.seconds = estimate(&self.ready, &self.image, work)?;
         }
         Ok(self)
+    }
+
+    /// Whether the root file system has a folder of modules for the kernel `version`, as `uname -r`
+    /// gives it. Without one, a stick that starts this kernel has no drivers.
+    ///
+    /// # Errors
+    /// Those of reading the file system, its journal put in place.
+    pub fn has_modules(&self, version: &str) -> Result<bool> {
+        let merged = self.ready.sources.merged()?;
+        let view = Replayed::new(&merged)?;
+        let fs = FileSystem::open(&view)?;
+        // Where /lib is no link to /usr/lib.
+        let older = fs.find(&["lib", "modules", version])?;
+        let newer = fs.find(&["usr", "lib", "modules", version])?;
+        Ok(older.or(newer).is_some_and(|inode| inode.is_folder()))
     }
 
     /// What [`super::refresh`] takes; the obstacle, where there is one.

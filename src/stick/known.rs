@@ -71,7 +71,7 @@ impl Stick {
         }
         configurations(&self.root)
             .iter()
-            .flat_map(|text| boot::asked(text))
+            .flat_map(|(_, text)| boot::asked(text))
             .collect()
     }
 
@@ -90,24 +90,27 @@ impl Stick {
     }
 }
 
-/// The texts of all boot configurations below the stick's root.
+/// All boot configurations below the stick's root: the folder that each lies in, and its text.
 ///
 /// What is missing, no regular file, too long, or reached through a link, says nothing.
-fn configurations(root: &DiskFolder) -> Vec<String> {
-    let mut texts = Vec::new();
+pub(super) fn configurations(root: &DiskFolder) -> Vec<(String, String)> {
+    let mut found = Vec::new();
     for path in boot::CONFIGURATIONS {
         let (folders, name) = match path.rsplit_once('/') {
             Some((folders, name)) => (Some(folders), name),
             None => (None, *path),
         };
+        let mut texts = Vec::new();
         match folders.map(|folders| walk(root, folders)) {
             None => read_all(root, name, &mut texts),
             Some(Ok(folder)) => read_all(&folder, name, &mut texts),
             Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
             Some(Err(error)) => log::info!("boot configuration {path}: {error}"),
         }
+        let folder = folders.unwrap_or_default();
+        found.extend(texts.into_iter().map(|text| (folder.to_owned(), text)));
     }
-    texts
+    found
 }
 
 fn walk(root: &DiskFolder, folders: &str) -> io::Result<DiskFolder> {

@@ -9,6 +9,7 @@ pub mod boot;
 pub mod find;
 mod host;
 mod in_use;
+mod kernels;
 mod known;
 pub mod layout;
 mod lock;

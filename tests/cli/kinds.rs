@@ -77,6 +77,45 @@ fn a_flattened_stick() {
     untouched(&place, 3, "unsupported");
 }
 
+/// The beginning of a kernel for PCs.
+fn kernel(version: &str) -> Vec<u8> {
+    let mut head = vec![0; 0x3000];
+    head[0x202..0x206].copy_from_slice(b"HdrS");
+    head[0x20e..0x210].copy_from_slice(&0x1000u16.to_le_bytes());
+    head[0x1200..0x1200 + version.len()].copy_from_slice(version.as_bytes());
+    head
+}
+
+/// An update of the system removed what belongs to the kernel that the stick starts.
+#[test]
+fn a_stick_whose_kernel_lacks_its_modules() {
+    let place = Place::new();
+    let boot = place.stick().join("syslinux");
+    fs::create_dir(&boot).unwrap();
+    let menu = "label a\n  kernel vmlinuz0\n  append x\nlabel b\n  kernel vmlinuz1\n  append y\n";
+    fs::write(boot.join("syslinux.cfg"), menu).unwrap();
+    fs::write(boot.join("vmlinuz0"), kernel("6.1.0-practice (me@here)")).unwrap();
+    fs::write(boot.join("vmlinuz1"), kernel("6.0.9-gone (me@here)")).unwrap();
+    let plan = |json: bool| {
+        let mut arguments = vec!["plan".into(), place.stick().into_os_string()];
+        arguments.extend(json.then(|| "--json".into()));
+        run(arguments)
+    };
+    let told = plan(true).json().pop().unwrap();
+    let kernels = told["kernels"].as_array().unwrap();
+    let kernels: Vec<_> = kernels
+        .iter()
+        .map(|one| (one["version"].as_str().unwrap(), one["modules"] == true))
+        .collect();
+    assert_eq!(kernels, [("6.0.9-gone", false), ("6.1.0-practice", true)]);
+    let words = plan(false).out;
+    assert!(
+        words.contains("starts the kernel 6.0.9-gone, whose modules"),
+        "{words}"
+    );
+    assert!(!words.contains("6.1.0-practice"), "{words}");
+}
+
 #[test]
 fn a_stick_without_an_overlay() {
     let place = Place::new();
