@@ -1,7 +1,7 @@
 //! How a person, or the program that started us, asks for an end.
 
 use rustix::fs::FileType;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,8 @@ impl Cancel {
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&cancel.0))?;
         }
+        // A limit on files' sizes is an error to tell, not an end: the kernel's signal would kill us.
+        signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         if standard_input
             && is_held(FileType::from_raw_mode(
                 rustix::fs::fstat(io::stdin())?.st_mode,

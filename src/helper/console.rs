@@ -1,6 +1,6 @@
 //! Where all lines go: JSON for programs, plain words for people.
 
-use super::words;
+use super::{figures, words};
 use crate::error::{Error, Result};
 use crate::protocol::{Event, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -137,7 +137,7 @@ impl Console {
             let stick = if stick.is_empty() {
                 String::new()
             } else {
-                format!("{stick}: ")
+                format!("{}: ", figures::shown(stick))
             };
             self.complain(&format!("{stick}{}\n{}\n{detail}", said.what, said.hint));
         }

@@ -7,13 +7,25 @@ use crate::system;
 use crate::units::{Bytes, Sectors};
 use gettextrs::{gettext, ngettext};
 
-/// Puts `value` in the place of `{name}`, for each pair.
+/// Puts `value` in the place of `{name}`, for each pair, [`shown`].
 pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
     values
         .iter()
         .fold(template.to_owned(), |text, (name, value)| {
-            text.replace(&format!("{{{name}}}"), value)
+            text.replace(&format!("{{{name}}}"), &shown(value))
         })
+}
+
+/// Names and labels come from sticks: what a terminal would take for a command, or for another
+/// line, is replaced by U+FFFD.
+pub fn shown(value: &str) -> String {
+    let good = |letter: char| match letter {
+        // Letters that turn the text around them about.
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        _ if letter.is_control() => char::REPLACEMENT_CHARACTER,
+        _ => letter,
+    };
+    value.chars().map(good).collect()
 }
 
 /// "1.5 GB"
@@ -125,6 +137,14 @@ mod tests {
         ] {
             assert_eq!(duration(seconds), text);
         }
+    }
+
+    #[test]
+    fn a_name_is_no_command_to_the_terminal() {
+        assert_eq!(
+            fill("{a}!", &[("a", "\u{1b}[2Jx\ny")]),
+            "\u{fffd}[2Jx\u{fffd}y!"
+        );
     }
 
     #[test]

@@ -29,7 +29,9 @@ mod tidy;
 mod watch;
 mod words;
 
+use crate::error::Error;
 use crate::shutdown::{self, Ending};
+use crate::stick::Caller;
 use clap::{CommandFactory, Parser, Subcommand};
 use console::{Console, Exit};
 use std::ffi::OsString;
@@ -124,7 +126,13 @@ pub fn main() -> ExitCode {
     env_logger::init();
     let line = CommandLine::<AnyVerb>::parse();
     let console = Console::new(line.json);
+    let by_pkexec = Caller::current().by_pkexec;
     let exit = match line.verb {
+        // Started for somebody without rights, nothing is written where they say.
+        AnyVerb::Public(Verb::Practice(_)) | AnyVerb::Generate(_) if by_pkexec => {
+            let detail = "this command is not run for another user".to_owned();
+            console.failed("", &Error::Denied { detail })
+        }
         AnyVerb::Public(verb) => verb.run(&console),
         AnyVerb::Generate(args) => {
             let documented = CommandLine::<Verb>::command();

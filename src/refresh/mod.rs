@@ -19,7 +19,7 @@ pub use recover::{Recovered, recover, settle};
 use crate::error::{Doing, Error, Result};
 use crate::progress::Progress;
 use crate::protocol::Stage;
-use crate::sources::{Guard, Use};
+use crate::sources::{Guard, IMAGE, Use};
 use crate::squash::Image;
 use crate::storage::{Folder, Storage};
 use std::sync::Arc;
@@ -47,7 +47,10 @@ pub fn refresh<F: Folder>(
     let folder = ready.target.folder;
     ready.sources.take_up(ready.target, guard)?;
     let file = folder.create(SECOND).doing("creating the new image")?;
-    build_and_verify(&ready, file, guard, progress).map_err(|error| undo(folder, error))?;
+    let permit = || folder.permit(SECOND, IMAGE).doing("creating the new image");
+    permit()
+        .and_then(|()| build_and_verify(&ready, file, guard, progress))
+        .map_err(|error| undo(folder, error))?;
     progress.step(Stage::Commit, 0, 1);
     commit::exchange(folder)?;
     progress.step(Stage::Commit, 1, 1);

@@ -5,7 +5,10 @@
 
 use super::{Entry, EntryKind, Folder, ReadAt, Storage};
 use crate::units::Bytes;
-use rustix::fs::{AtFlags, Dir, FallocateFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{
+    AtFlags, Dir, FallocateFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid,
+};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
@@ -287,6 +290,24 @@ impl Folder for DiskFolder {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         let file = self.open_beneath(name, flags, Mode::from_raw_mode(0o644))?;
         Ok(DiskFile::new(File::from(file)))
+    }
+
+    fn permit(&self, name: &str, like: &str) -> io::Result<()> {
+        let file = self.open_beneath(name, OFlags::RDWR, Mode::empty())?;
+        let like = self.open_beneath(like, OFlags::RDONLY, Mode::empty())?;
+        let (ours, like) = (rustix::fs::fstat(&file)?, rustix::fs::fstat(&like)?);
+        let known = |done: rustix::io::Result<()>| match done {
+            // FAT has one owner and few permissions for all, and others' files are not ours to give.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL) => Ok(()),
+            other => other,
+        };
+        if (ours.st_uid, ours.st_gid) != (like.st_uid, like.st_gid) {
+            let (user, group) = (Uid::from_raw(like.st_uid), Gid::from_raw(like.st_gid));
+            known(rustix::fs::fchown(&file, Some(user), Some(group)))?;
+        }
+        // Permissions alone: never the bits that lend a user's rights.
+        let mode = Mode::from_raw_mode(like.st_mode & 0o777);
+        Ok(known(rustix::fs::fchmod(&file, mode))?)
     }
 
     fn exchange(&self, one: &str, other: &str) -> io::Result<()> {

@@ -97,6 +97,10 @@ pub trait Folder: Send + Sync {
     /// Creates a file that must not exist.
     fn create(&self, name: &str) -> io::Result<Self::File>;
 
+    /// Gives the file `name` the permissions and the owner of the file `like`, as far as the file
+    /// system knows such, and we may. Who may read and write it must not hang on how we were started.
+    fn permit(&self, name: &str, like: &str) -> io::Result<()>;
+
     /// Exchanges what two names stand for, in one step (renameat2, RENAME_EXCHANGE).
     fn exchange(&self, one: &str, other: &str) -> io::Result<()>;
 

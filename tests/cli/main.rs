@@ -7,6 +7,7 @@ mod contracts;
 mod damage;
 mod generated;
 mod helper;
+mod hostile;
 mod jobs;
 mod kinds;
 mod translations;
