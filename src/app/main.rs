@@ -16,6 +16,7 @@ mod known;
 mod message;
 mod pages;
 mod plan_words;
+mod receipt;
 mod route;
 mod settings;
 mod trouble;

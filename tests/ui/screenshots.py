@@ -129,6 +129,15 @@ class Pictures(WindowTest):
         window = self.dressed(one, two)
         wait(window.gauge, "a gauge")
         self.take(window, "several", 2)
+        key("ctrl+t")
+        time.sleep(3)
+        self.take(window, "table")
+        window.press("Refresh 1 Stick" if self.name not in ("spanish", "french") else next(
+            text for text in window.texts() if text.endswith(("1 memoria", "1 clé"))))
+        time.sleep(1)
+        self.take(window, "table-working", 0.2)
+        wait(lambda: window.process.poll() is None and not self.refreshing(window), "the end", 180)
+        self.take(window, "table-done", 3)
         window.stop()
 
         window = self.dressed(self.folder())

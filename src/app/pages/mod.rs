@@ -6,11 +6,13 @@ mod inside;
 mod practice;
 mod refresh;
 mod stick;
+mod table;
 
 pub use inside::InsidePage;
 pub use practice::PracticePage;
 pub use refresh::{RefreshPage, View as RefreshView};
 pub use stick::StickPage;
+pub use table::TablePage;
 
 /// Shows one view of a stack. The others are hidden altogether: GTK 4.8 tells a screen reader of
 /// every child of a stack that is not.

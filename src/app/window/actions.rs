@@ -3,6 +3,7 @@
 use super::{Page, Window};
 use crate::desktop;
 use crate::dialogs::{self, Closing};
+use crate::known::Kind;
 use adw::prelude::*;
 use adw::subclass::prelude::*;
 use gtk::{gio, glib};
@@ -23,6 +24,10 @@ impl Window {
             entry("back", Window::step_back),
             entry("inside", Window::look_inside),
             entry("tidy", Window::tidy),
+            entry("table", Window::lay_table),
+            entry("table-start", Window::start_table),
+            entry("table-stop", Window::stop_table),
+            entry("receipt", Window::keep_receipt),
             entry("refresh", Window::ask_refresh),
             entry("refresh-again", Window::ask_refresh_again),
             entry("start", Window::start_refresh),
@@ -50,13 +55,20 @@ impl Window {
             .as_ref()
             .and_then(|stick| stick.status.as_ref())
             .is_some_and(|status| status.pending != Some(Pending::Finish));
-        on("refresh", page == Page::Stick && can_be);
+        let table = self.table_is_active();
+        let others = {
+            let known = &imp.sticks.borrow().known;
+            known.iter().any(|stick| stick.kind != Kind::Booted)
+        };
+        on("table", others && page != Page::Practice);
+        on("table-stop", table);
+        on("refresh", page == Page::Stick && can_be && !table);
         on("inside", selected.is_some());
-        on("tidy", page == Page::Inside && can_be);
+        on("tidy", page == Page::Inside && can_be && !table);
         on("back", imp.back.is_visible());
         on(
             "practice",
-            imp.making.borrow().is_none() && !self.run_is_active(),
+            imp.making.borrow().is_none() && !self.run_is_active() && !table,
         );
     }
 
@@ -96,6 +108,7 @@ impl Window {
             Page::Practice => self.leave_practice(),
             Page::Refresh => self.leave_refresh(),
             Page::Inside => self.leave_inside(),
+            Page::Table => self.leave_table(),
             Page::Stick | Page::Looking | Page::None => {
                 self.imp().leaflet.set_visible_child(&*self.imp().sidebar)
             }
@@ -104,6 +117,11 @@ impl Window {
 
     /// The person closes the window; tells whether it stays for now.
     pub(super) fn closing(&self) -> bool {
+        if self.table_is_active() {
+            // The sticks are done all the same; the window comes back with the next start.
+            self.set_visible(false);
+            return true;
+        }
         if !self.run_is_active() {
             return false;
         }

@@ -1,7 +1,7 @@
 //! The window: which page is shown, and what the person asks for.
 //!
 //! [`sticks`] finds, selects and watches sticks; [`run`] refreshes one; [`practice`] makes a
-//! practice stick; [`inside`] shows what fills one; [`update`] is where everything that a helper says arrives.
+//! practice stick; [`inside`] shows what fills one, [`table`] refreshes several; [`update`] is where everything that a helper says arrives.
 
 mod actions;
 mod inside;
@@ -9,9 +9,10 @@ mod practice;
 mod rows;
 mod run;
 mod sticks;
+mod table;
 mod update;
 
-use crate::pages::{self, InsidePage, PracticePage, RefreshPage, StickPage};
+use crate::pages::{self, InsidePage, PracticePage, RefreshPage, StickPage, TablePage};
 use crate::settings;
 use crate::volumes::Volumes;
 use adw::prelude::*;
@@ -27,6 +28,7 @@ pub enum Page {
     None,
     Stick,
     Inside,
+    Table,
     Refresh,
     Practice,
 }
@@ -38,6 +40,7 @@ impl Page {
             Page::None => "none",
             Page::Stick => "stick",
             Page::Inside => "inside",
+            Page::Table => "table",
             Page::Refresh => "refresh",
             Page::Practice => "practice",
         }
@@ -71,12 +74,15 @@ mod imp {
         #[template_child]
         pub inside_page: TemplateChild<InsidePage>,
         #[template_child]
+        pub table_page: TemplateChild<TablePage>,
+        #[template_child]
         pub refresh_page: TemplateChild<RefreshPage>,
         #[template_child]
         pub practice_page: TemplateChild<PracticePage>,
         pub page: Cell<Page>,
         pub sticks: RefCell<sticks::Sticks>,
         pub inside: RefCell<Option<update::Running>>,
+        pub table: RefCell<table::Table>,
         pub run: RefCell<Option<run::Run>>,
         pub making: RefCell<Option<update::Running>>,
         pub volumes: OnceCell<Volumes>,
@@ -93,6 +99,7 @@ mod imp {
         fn class_init(class: &mut Self::Class) {
             StickPage::ensure_type();
             InsidePage::ensure_type();
+            TablePage::ensure_type();
             RefreshPage::ensure_type();
             PracticePage::ensure_type();
             class.bind_template();
@@ -196,7 +203,10 @@ impl Window {
     fn headings(&self) {
         let imp = self.imp();
         let page = imp.page.get();
-        let inner = matches!(page, Page::Inside | Page::Refresh | Page::Practice);
+        let inner = matches!(
+            page,
+            Page::Inside | Page::Table | Page::Refresh | Page::Practice
+        );
         let folded = imp.leaflet.is_folded() && imp.sidebar.is_visible();
         imp.back.set_visible(inner || folded);
         let name = match page {

@@ -1,0 +1,123 @@
+//! What became of a table of sticks, to print and to count: a page and a list. No GTK here.
+
+use csv::Writer;
+use gettextrs::gettext;
+use gtk::glib::markup_escape_text;
+
+/// One stick's line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// What it is called, and what tells it from another of the same name.
+    pub name: String,
+    pub about: String,
+    /// When it was done, as people write it.
+    pub when: String,
+    /// In percent, and in seconds.
+    pub done: Option<(f64, f64, f64)>,
+    /// In words.
+    pub outcome: String,
+}
+
+impl Line {
+    fn cells(&self) -> [String; 7] {
+        let number =
+            |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.1}"));
+        [
+            self.name.clone(),
+            self.about.clone(),
+            self.when.clone(),
+            number(self.done.map(|done| done.0)),
+            number(self.done.map(|done| done.1)),
+            number(self.done.map(|done| done.2)),
+            self.outcome.clone(),
+        ]
+    }
+}
+
+fn heads() -> [String; 7] {
+    [
+        gettext("Stick"),
+        gettext("Which one"),
+        gettext("When"),
+        gettext("Full before, %"),
+        gettext("Full after, %"),
+        gettext("Seconds"),
+        gettext("Outcome"),
+    ]
+}
+
+/// For a spreadsheet (RFC 4180).
+pub fn csv(lines: &[Line]) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = Writer::from_writer(Vec::new());
+    writer.write_record(heads())?;
+    for line in lines {
+        writer.write_record(line.cells().map(|cell| harmless(&cell)))?;
+    }
+    writer
+        .into_inner()
+        .map_err(|error| error.into_error().into())
+}
+
+/// A stick's name is no formula.
+fn harmless(cell: &str) -> String {
+    match cell.chars().next() {
+        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{cell}"),
+        _ => cell.to_owned(),
+    }
+}
+
+/// A page to print.
+pub fn page(title: &str, lines: &[Line]) -> String {
+    let row = |tag: &str, cells: [String; 7]| {
+        let cells = cells.map(|cell| format!("<{tag}>{}</{tag}>", markup_escape_text(&cell)));
+        format!("<tr>{}</tr>\n", cells.concat())
+    };
+    let rows: String = lines.iter().map(|line| row("td", line.cells())).collect();
+    let title = markup_escape_text(title);
+    let style = "body{font-family:sans-serif;margin:2em}table{border-collapse:collapse}\
+        th,td{border:1px solid #999;padding:.4em .8em;text-align:start}";
+    format!(
+        "<!DOCTYPE html>\n<html dir=\"auto\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+        <style>{style}</style></head>\n<body><h1>{title}</h1>\n<table>\n{}{rows}</table></body></html>\n",
+        row("th", heads())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines() -> Vec<Line> {
+        let line = |name: &str, done, outcome: &str| Line {
+            name: name.into(),
+            about: "/dev/sdb1, 8 GB".into(),
+            when: "today".into(),
+            done,
+            outcome: outcome.into(),
+        };
+        vec![
+            line("=SUM(A1)", Some((45.25, 0.01, 28.0)), "refreshed"),
+            line("<b>\"Ana\"", None, "It is damaged."),
+        ]
+    }
+
+    #[test]
+    fn a_list_is_for_spreadsheets_and_no_formula() {
+        let text = String::from_utf8(csv(&lines()).unwrap()).unwrap();
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!(rows.len(), 3);
+        assert_eq!(
+            rows[1],
+            "'=SUM(A1),\"/dev/sdb1, 8 GB\",today,45.2,0.0,28.0,refreshed"
+        );
+        assert!(rows[2].starts_with("\"<b>\"\"Ana\"\"\","), "{text}");
+    }
+
+    #[test]
+    fn a_page_holds_names_as_text() {
+        let page = page("Sticks & more", &lines());
+        assert!(page.contains("<h1>Sticks &amp; more</h1>"));
+        assert!(page.contains("<td>&lt;b&gt;&quot;Ana&quot;</td>"), "{page}");
+        assert_eq!(page.matches("<tr>").count(), 3);
+    }
+}
