@@ -115,6 +115,26 @@ for kibibytes in 12000 15000 18000; do
     whole "no memory"
 done
 
+# Somebody else fills the stick meanwhile.
+for kind in vfat ext4; do
+    stick $kind
+    mount /dev/mapper/stick /run/stick
+    sugar-cellar-helper refresh /run/stick --yes --json </dev/null >/run/said 2>&1 &
+    helper=$!
+    while [ ! -e /run/stick/LiveOS/squashfs.new ] && kill -0 $helper; do sleep 0.01; done
+    kill -STOP $helper
+    dd if=/dev/zero of=/run/stick/other bs=64k 2>/dev/null || true
+    kill -CONT $helper
+    ended=0
+    wait $helper || ended=$?
+    echo "filled: $ended, $(tail -n 1 /run/said | cut -c 1-300)"
+    [ $ended = 0 ] || grep -q '"code":"no_space"' /run/said
+    [ ! -e /run/stick/LiveOS/squashfs.new ]
+    rm /run/stick/other
+    umount /run/stick
+    whole "filled by another"
+done
+
 # Started twice.
 stick ext4
 refresh >/run/one &
