@@ -15,10 +15,11 @@ use std::sync::{Arc, Mutex};
 use sugar_cellar::error::{Error, ErrorKind, Part, Result};
 use sugar_cellar::overlay::ExceptionStore;
 use sugar_cellar::progress::{Progress, Silent};
-use sugar_cellar::protocol::{OverlayState, Stage};
+use sugar_cellar::protocol::{OverlayState, SpaceMode, Stage};
 use sugar_cellar::refresh::{self, Options, SECOND};
 use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
 use sugar_cellar::squash::Image;
+use sugar_cellar::stick::layout::NOTE;
 use sugar_cellar::storage::fault::{FaultFolder, Rules};
 use sugar_cellar::storage::{Folder, ReadAt, Storage};
 use sugar_cellar::tidy;
@@ -39,12 +40,19 @@ enum What {
     TidyAfterwards,
     /// A system runs from the stick; the rest is done where it is gone, or the next time.
     Running,
+    /// The stick has no room for two images without the overlay's unused end.
+    Borrowing,
 }
+
+/// So much of its unused end the overlay keeps.
+const RESERVE: Bytes = Bytes(512 << 10);
 
 /// The operation, and decoded images by their time of making: decoding is most of the work.
 struct Whole {
     what: What,
     keep_deleted: bool,
+    /// What the device holds, where that is to matter: a copy of a folder has all the room there is.
+    capacity: Option<Bytes>,
     first: Mutex<bool>,
     decoded: Mutex<BTreeMap<Vec<u8>, Arc<Vec<u8>>>>,
 }
@@ -54,6 +62,7 @@ impl Whole {
         Whole {
             what,
             keep_deleted,
+            capacity: None,
             first: Mutex::new(true),
             decoded: Mutex::default(),
         }
@@ -68,6 +77,7 @@ impl Whole {
             compression: None,
             keep_deleted: self.keep_deleted,
             used,
+            reserve: RESERVE,
             threads: 1,
         };
         if used == Use::AtRest {
@@ -125,6 +135,9 @@ impl Operation for Whole {
     }
 
     fn run(&self, folder: &FaultFolder) -> Result<()> {
+        if let Some(capacity) = self.capacity {
+            folder.set_capacity(capacity);
+        }
         let first = std::mem::replace(&mut *self.first.lock().unwrap(), false);
         let run = || match self.what {
             What::TidyAfterwards | What::Running if !first => self.tidy(folder),
@@ -162,6 +175,9 @@ impl Operation for Whole {
         let store = folder.open(OVERLAY).unwrap();
         let list = ExceptionStore::read(&store, Some(Bytes(learner.content.len() as u64)));
         let list = list.map_err(|error| error.to_string())?;
+        if folder.open(NOTE).is_ok() || list.total() < Bytes(2 << 20).sectors() {
+            return Err(format!("the overlay is {} sectors long", list.total()));
+        }
         match (self.what, list.state()) {
             (What::TidyAfterwards | What::Running, _) | (_, OverlayState::Empty) => Ok(()),
             (_, state) => Err(format!("{state:?} {list:?}")),
@@ -215,6 +231,58 @@ fn a_refresh_of_the_running_stick() {
         let small = Small::new(rules, 8 << 20);
         cut("running", &small, &Whole::new(What::Running, false));
     }
+}
+
+/// The overlay's unused end makes room: whatever is cut, it is given back.
+#[test]
+fn a_refresh_with_borrowed_room() {
+    // Less than the new image takes, and more than it takes beside what is borrowed.
+    let small = Small::new(Rules::Ext4, 700 << 10);
+    {
+        // All of the overlay's room is set aside, as livecd-tools do it.
+        let store = small.folder.open_writable(OVERLAY).unwrap();
+        let list = ExceptionStore::read(&store, None).unwrap();
+        let used = list.figures().used.bytes().unwrap().0;
+        let rest = (store.size().unwrap().0 - used) as usize;
+        store.write_at(&vec![0x5a; rest], used).unwrap();
+        small.folder.sync().unwrap();
+        small.folder.record();
+    }
+    let image = small.folder.read(IMAGE).unwrap().len() as u64;
+    let operation = Whole {
+        capacity: Some(Bytes(image + (3 << 20) + (700 << 10))),
+        ..Whole::new(What::Borrowing, false)
+    };
+    let target = Target {
+        folder: &small.folder,
+        overlay: OVERLAY,
+    };
+    let options = |reserve| Options {
+        compression: None,
+        keep_deleted: false,
+        used: Use::AtRest,
+        reserve,
+        threads: 1,
+    };
+    let mode = |reserve| {
+        let plan = refresh::plan(target, options(reserve), &Silent).unwrap();
+        (plan.space.mode, plan.obstacle().is_some())
+    };
+    assert_eq!(mode(RESERVE), (SpaceMode::ShortenedOverlay, false));
+    // With more of it kept there is no way.
+    assert_eq!(mode(Bytes(2 << 20)), (SpaceMode::None, true));
+    let tried = cut("borrowed", &small, &operation);
+    let plain = 18;
+    assert!(tried.calls > plain && tried.states > 60, "{tried:?}");
+}
+
+/// FAT's lengths and clusters lie apart: nothing is borrowed there.
+#[test]
+fn nothing_is_borrowed_on_fat() {
+    let small = Small::new(Rules::Fat, 700 << 10);
+    let refused = Whole::new(What::Borrowing, false).run(&small.folder);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::NoSpace);
+    assert!(small.folder.open(NOTE).is_err());
 }
 
 /// Where the header says whether the store is valid.
@@ -327,6 +395,7 @@ fn verify_reads_the_device() {
             compression: None,
             keep_deleted: false,
             used: Use::AtRest,
+            reserve: refresh::RESERVE,
             threads: 1,
         };
         let plan = refresh::plan(target, options, &Silent).unwrap();

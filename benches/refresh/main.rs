@@ -203,6 +203,7 @@ fn refresh_with(stick: &Path, threads: usize) -> Step {
         compression: None,
         keep_deleted: false,
         used: Use::AtRest,
+        reserve: refresh::RESERVE,
         threads,
     };
     let plan = refresh::plan(target, options, &Silent)?;

@@ -8,6 +8,7 @@ use crate::error::{Doing, Error, Part, Result};
 use crate::overlay::{ExceptionStore, size};
 use crate::progress::Silent;
 use crate::protocol::OverlayState;
+use crate::refresh;
 use crate::sources::{Sources, Use};
 use crate::stick::{Access, Device, Host};
 use crate::storage::{Folder, ReadAt};
@@ -91,6 +92,9 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     let target = opened.target();
     if opened.before.status.overlay.state == OverlayState::Invalid {
         Sources::open(target, Use::AtRest, false, &Silent)?.take_up(target, &opened)?;
+    }
+    if opened.used() == Use::AtRest {
+        refresh::give_back(target, &opened)?;
     }
     let store = target
         .folder

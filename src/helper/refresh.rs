@@ -80,6 +80,7 @@ impl Choices {
             },
             keep_deleted: self.keep_deleted,
             used,
+            reserve: refresh::RESERVE,
             threads: super::threads(),
         }
     }

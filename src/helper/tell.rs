@@ -4,7 +4,7 @@ use super::figures::{duration, fill, percent, sectors, size};
 use super::words;
 use crate::protocol::{
     Distrust, Finding, Found, FreeBlocks, Image, ImageKind, Overlay, OverlayKind, OverlayState,
-    Pending, Plan, Status, Weight,
+    Pending, Plan, SpaceMode, Status, Weight,
 };
 use crate::stick::{self, Layout};
 use gettextrs::{gettext, ngettext};
@@ -220,6 +220,11 @@ pub fn plan(plan: &Plan) -> String {
         )],
     };
     if plan.seconds.is_some() {
+        if plan.space.mode == SpaceMode::ShortenedOverlay {
+            lines.push(gettext(
+                "Unused room of the overlay is borrowed meanwhile and given back at the end.",
+            ));
+        }
         lines.extend(distrust(&plan.free_blocks));
     }
     for kernel in plan.kernels.iter().filter(|kernel| !kernel.modules) {

@@ -5,6 +5,7 @@
 //! ([`commit`]).
 //! What a cut left is put right first, by comparing ([`recover`]).
 
+mod borrow;
 mod commit;
 mod direct;
 mod kernel;
@@ -12,6 +13,7 @@ mod plan;
 mod recover;
 mod verify;
 
+pub use borrow::{RESERVE, give_back};
 pub use kernel::Kernel;
 pub use plan::{Options, Plan, Ready, plan};
 pub use recover::{Recovered, recover, settle};
@@ -44,8 +46,28 @@ pub fn refresh<F: Folder>(
     guard: &dyn Guard,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let folder = ready.target.folder;
     ready.sources.take_up(ready.target, guard)?;
+    if ready.lends {
+        guard.still_ours()?;
+        let (target, reserve) = (ready.target, ready.options.reserve);
+        ready.sources.list = borrow::borrow(target, &ready.sources.list, reserve)
+            .map_err(|error| borrow::undo(target, guard, error))?;
+        return absorb(ready, guard, progress).map_err(|error| match error {
+            // The next run gives it back, as it completes the rest.
+            error @ Error::Unfinished(_) => error,
+            error => borrow::undo(target, guard, error),
+        });
+    }
+    absorb(ready, guard, progress)
+}
+
+/// Build, verify, exchange, drop, remove; what was borrowed is given back.
+fn absorb<F: Folder>(
+    ready: Ready<'_, F>,
+    guard: &dyn Guard,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let (folder, target) = (ready.target.folder, ready.target);
     let file = folder.create(SECOND).doing("creating the new image")?;
     let permit = || folder.permit(SECOND, IMAGE).doing("creating the new image");
     permit()
@@ -57,7 +79,10 @@ pub fn refresh<F: Folder>(
     if ready.options.used == Use::Running {
         return Ok(());
     }
-    commit::drop_all(ready, guard, progress).map_err(Error::unfinished)
+    commit::drop_all(ready, guard, progress)
+        .and_then(|()| give_back(target, guard))
+        .map_err(Error::unfinished)?;
+    Ok(())
 }
 
 /// Makes `file` the new image, complete, durable, and checked on bytes from the device; nothing

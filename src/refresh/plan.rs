@@ -1,7 +1,7 @@
 //! What a refresh would do, what it needs, and why not, if not. Changes nothing.
 
-use super::SECOND;
 use super::kernel::{self, Kernel};
+use super::{SECOND, borrow};
 use crate::error::{Doing, Error, Part, Result};
 use crate::ext4::{FileSystem, Finding, Replayed};
 use crate::progress::Progress;
@@ -24,6 +24,8 @@ pub struct Options {
     /// Whether a system runs from the stick: then the overlay keeps what it holds, and nothing
     /// of the image is given back.
     pub used: Use,
+    /// What the overlay keeps of its unused end, where room is borrowed from there: [`super::RESERVE`].
+    pub reserve: Bytes,
     /// How many threads compress and check.
     pub threads: usize,
 }
@@ -66,6 +68,8 @@ pub struct Ready<'f, F: Folder> {
     pub(super) sources: Sources<F::File>,
     /// The kernel engine; none for the direct one.
     pub(super) kernel: Option<Kernel>,
+    /// Whether the overlay's unused end makes room for the new image meanwhile.
+    pub(super) lends: bool,
 }
 
 impl<'f, F: Folder> Plan<'f, F> {
@@ -197,13 +201,18 @@ pub fn plan<'f, F: Folder>(
         after_sectors: Sectors(2 * figures.chunk.sectors().0),
         total_sectors: figures.total,
     };
-    let (space, obstacle) = room(target.folder, image.largest_bytes)?;
+    let lendable = match options.used {
+        Use::AtRest => borrow::available(target, &sources.list, options.reserve)?,
+        Use::Running => Bytes(0),
+    };
+    let (space, obstacle) = room(target.folder, image.largest_bytes, lendable)?;
     let work = usual(&sources, &options, forecast.recoded);
     let ready = Ready {
         target,
         options,
         sources,
         kernel: None,
+        lends: space.mode == SpaceMode::ShortenedOverlay,
     };
     let seconds = estimate(&ready, &image, work)?;
     Ok(Plan {
@@ -219,8 +228,12 @@ pub fn plan<'f, F: Folder>(
     })
 }
 
-/// Whether both images fit beside one another.
-fn room<F: Folder>(folder: &F, needed: Bytes) -> Result<(PlannedSpace, Option<Error>)> {
+/// Whether both images fit beside one another, with the overlay's unused end, `lendable`, at the worst.
+fn room<F: Folder>(
+    folder: &F,
+    needed: Bytes,
+    lendable: Bytes,
+) -> Result<(PlannedSpace, Option<Error>)> {
     let free = folder.free().doing("asking for the free space")?;
     // What a cut refresh left goes first.
     let entries = folder.entries().doing("reading the folder LiveOS")?;
@@ -231,17 +244,18 @@ fn room<F: Folder>(folder: &F, needed: Bytes) -> Result<(PlannedSpace, Option<Er
         .doing("asking for the file size limit")?;
     let obstacle = if let Some(limit) = limit.filter(|limit| needed > *limit) {
         Some(Error::FileLimit { needed, limit })
-    } else if needed > available {
+    } else if needed > available + lendable {
         Some(Error::NoSpace {
             part: Part::Stick,
             needed,
-            available,
+            available: available + lendable,
         })
     } else {
         None
     };
     let space = PlannedSpace {
         mode: match obstacle {
+            None if needed > available => SpaceMode::ShortenedOverlay,
             None => SpaceMode::Beside,
             Some(_) => SpaceMode::None,
         },

@@ -4,7 +4,7 @@
 //! image verifies is the image; and the overlay is dropped only where it equals that image,
 //! for the stick may have been booted and written to since.
 
-use super::{SECOND, commit, remove_second};
+use super::{SECOND, commit, give_back, remove_second};
 use crate::check;
 use crate::error::{Doing, Error, Part, Result};
 use crate::progress::Progress;
@@ -22,8 +22,8 @@ pub enum Recovered {
     Completed,
 }
 
-/// Puts right what a cut refresh left. Needs the stick's lock; does nothing where there is no
-/// second image.
+/// Puts right what a cut refresh left: a second image, and what was borrowed from the overlay. Needs
+/// the stick's lock.
 ///
 /// # Errors
 /// `Damaged` where neither image is whole, or both names show one file; nothing is touched then.
@@ -37,6 +37,7 @@ pub fn recover<F: Folder>(
     if found == Recovered::Completed {
         crate::tidy::stick(target, guard, progress)?;
     }
+    give_back(target, guard)?;
     Ok(found)
 }
 

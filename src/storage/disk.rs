@@ -22,6 +22,8 @@ const DIRECT_ALIGN: u64 = 4096;
 const DIRECT_CHUNK: usize = 1 << 20;
 /// `statfs` type of FAT (linux/magic.h, MSDOS_SUPER_MAGIC).
 const MSDOS_MAGIC: i64 = 0x4d44;
+/// `statfs` type of exFAT (linux/magic.h, EXFAT_SUPER_MAGIC).
+const EXFAT_MAGIC: i64 = 0x2011_bab0;
 /// A FAT file's length is a 32-bit number.
 const FAT_FILE_LIMIT: Bytes = Bytes(u32::MAX as u64);
 
@@ -337,6 +339,18 @@ impl Folder for DiskFolder {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
             other => other,
         }
+    }
+
+    fn taken(&self, name: &str) -> io::Result<Bytes> {
+        single(name)?;
+        let stat = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
+        Ok(Bytes(blocks.saturating_mul(512)))
+    }
+
+    fn shortens_at_once(&self) -> io::Result<bool> {
+        let kind = rustix::fs::fstatfs(&self.folder)?.f_type as i64;
+        Ok(![MSDOS_MAGIC, EXFAT_MAGIC].contains(&kind))
     }
 
     fn free(&self) -> io::Result<Bytes> {

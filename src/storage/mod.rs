@@ -120,6 +120,13 @@ pub trait Folder: Send + Sync {
     /// Free bytes for whoever writes.
     fn free(&self) -> io::Result<Bytes>;
 
+    /// What a file takes on the device: less than its length where it has holes.
+    fn taken(&self, name: &str) -> io::Result<Bytes>;
+
+    /// Whether a file becomes shorter in one step, its length and what it takes together. On FAT
+    /// they lie apart.
+    fn shortens_at_once(&self) -> io::Result<bool>;
+
     /// The longest file that the file system can hold; none where that is no concern.
     fn file_limit(&self) -> io::Result<Option<Bytes>>;
 }

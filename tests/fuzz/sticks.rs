@@ -118,6 +118,7 @@ pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
         compression: None,
         keep_deleted: random.below(2) == 0,
         used: Use::AtRest,
+        reserve: refresh::RESERVE,
         threads: 1,
     };
     let before = has(&folder);

@@ -97,6 +97,7 @@ impl Practised {
             compression: None,
             keep_deleted: false,
             used: Use::AtRest,
+            reserve: refresh::RESERVE,
             threads: 2,
         };
         change(&mut options);

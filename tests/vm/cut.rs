@@ -68,6 +68,7 @@ fn refresh(folder: &FaultFolder) -> Result<()> {
         compression: None,
         keep_deleted: false,
         used: Use::AtRest,
+        reserve: refresh::RESERVE,
         threads: 1,
     };
     let plan = refresh::plan(target(folder), options, &Silent)?;

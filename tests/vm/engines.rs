@@ -94,6 +94,7 @@ impl Case {
             compression: self.compression,
             keep_deleted: self.keep_deleted,
             used: Use::AtRest,
+            reserve: sugar_cellar::refresh::RESERVE,
             threads: 2,
         };
         let kernel = Kernel::new(Path::new("/data/scratch"))?;

@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod booted;
+mod borrowed;
 mod commands;
 mod cut;
 mod engines;

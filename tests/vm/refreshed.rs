@@ -42,6 +42,7 @@ fn refreshed(live: &Path, keep_deleted: bool) -> Result<()> {
         compression: None,
         keep_deleted,
         used: Use::AtRest,
+        reserve: sugar_cellar::refresh::RESERVE,
         threads: 2,
     };
     let plan = plan(target, options, &Silent)?;

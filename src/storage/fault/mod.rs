@@ -414,6 +414,18 @@ impl Folder for FaultFolder {
         Ok(())
     }
 
+    fn taken(&self, name: &str) -> io::Result<Bytes> {
+        let disk = lock(&self.disk);
+        let file = disk.world.find(name)?;
+        let node = disk.world.nodes.get(&file);
+        let node = node.ok_or(io::ErrorKind::NotFound)?;
+        Ok(Bytes(disk.charge(&node.memory)))
+    }
+
+    fn shortens_at_once(&self) -> io::Result<bool> {
+        Ok(lock(&self.disk).world.rules == Rules::Ext4)
+    }
+
     fn free(&self) -> io::Result<Bytes> {
         let disk = lock(&self.disk);
         let capacity = disk.capacity.unwrap_or(ROOM);

@@ -81,6 +81,7 @@ fn refreshed(stick: &Stick, target: Target<'_, DiskFolder>) -> Result<()> {
         compression: None,
         keep_deleted: false,
         used: Use::AtRest,
+        reserve: refresh::RESERVE,
         threads: 1,
     };
     refresh::recover(target, 1, &Ours(stick), &Silent)?;
