@@ -12,7 +12,7 @@ mod owners;
 mod same;
 
 use crate::error::{Doing, Result};
-use crate::ext4::{self, FileSystem, Replayed};
+use crate::ext4::{self, FileSystem, ROOT, Replayed};
 use crate::overlay::upper;
 use crate::progress::Progress;
 use crate::protocol::{Entry, EntryKind, Explanation, KindSum, Sums};
@@ -64,7 +64,14 @@ pub fn explain<F: Folder>(
         false => None,
     };
     let of_chunk = sources.list.chunk_size().sectors();
-    let mut tally = Tally::new(of_chunk, fs.journal());
+    let mut tally = Tally {
+        of_chunk,
+        journal: fs.journal(),
+        first_inode: fs.geometry().first_inode,
+        sums: Sums::default(),
+        equal: Sectors(0),
+        inodes: BTreeMap::new(),
+    };
     for (index, owner) in owners.of_chunks().enumerate() {
         tally.add(owner, same.as_ref().is_some_and(|same| same[index]));
     }
@@ -143,6 +150,8 @@ fn sort(entries: &mut [Entry]) {
 struct Tally {
     of_chunk: Sectors,
     journal: Option<u32>,
+    /// Those before it are the file system's own, but for the root.
+    first_inode: u32,
     sums: Sums,
     equal: Sectors,
     /// By inode: all, and what of it equals the image.
@@ -150,16 +159,6 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(of_chunk: Sectors, journal: Option<u32>) -> Tally {
-        Tally {
-            of_chunk,
-            journal,
-            sums: Sums::default(),
-            equal: Sectors(0),
-            inodes: BTreeMap::new(),
-        }
-    }
-
     /// Counts one chunk.
     fn add(&mut self, owner: Option<ext4::Owner>, same: bool) {
         let of_chunk = self.of_chunk;
@@ -171,7 +170,7 @@ impl Tally {
             Some(ext4::Owner::Inode(inode)) if Some(inode) == self.journal => {
                 self.sums.journal_sectors += of_chunk;
             }
-            Some(ext4::Owner::Inode(inode)) if inode == ROOT || inode >= FIRST_INODE => {
+            Some(ext4::Owner::Inode(inode)) if inode == ROOT || inode >= self.first_inode => {
                 let (all, equal) = self.inodes.entry(inode).or_default();
                 *all += of_chunk;
                 if same {
@@ -204,11 +203,6 @@ impl Tally {
         entries
     }
 }
-
-/// The root folder's inode.
-const ROOT: u32 = 2;
-/// The first inode that is none of the file system's own.
-const FIRST_INODE: u32 = 11;
 
 fn by_kind(entries: &[Entry]) -> Vec<KindSum> {
     let mut sums: BTreeMap<EntryKind, (u64, Sectors)> = BTreeMap::new();

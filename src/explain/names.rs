@@ -2,7 +2,7 @@
 
 use super::owners::Owners;
 use crate::error::Result;
-use crate::ext4::FileSystem;
+use crate::ext4::{FileSystem, ROOT};
 use crate::progress::Progress;
 use std::collections::{BTreeSet, HashMap};
 
@@ -62,7 +62,7 @@ impl Names {
     pub fn path(&self, inode: u32) -> Option<String> {
         let mut parts: Vec<&[u8]> = Vec::new();
         let mut at = inode;
-        while at != super::ROOT {
+        while at != ROOT {
             let (folder, name) = self.places.get(&at)?;
             if parts.len() == DEEPEST {
                 return None;

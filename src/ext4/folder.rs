@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 const ENTRY: usize = 8;
 
 /// The root folder's inode.
-const ROOT: u32 = 2;
+pub const ROOT: u32 = 2;
 
 impl FileSystem<'_> {
     /// The inode at the end of a path of names from the root on; none where there is no such

@@ -31,6 +31,7 @@ mod visit;
 
 pub use check::consistency;
 pub use finding::{Finding, Owner};
+pub use folder::ROOT;
 pub use free::{FreeBlocks, Trust, claimed_free, free_blocks};
 pub use geometry::Geometry;
 pub use inode::Inode;
