@@ -15,8 +15,8 @@ def fill(stick):
 
 
 class Table(WindowTest):
-    def laid(self, *sticks):
-        window = self.window(*sticks)
+    def laid(self, *sticks, **options):
+        window = self.window(*sticks, **options)
         wait(window.gauge, "a gauge")
         window.front()
         key("ctrl+t")
@@ -69,7 +69,11 @@ class Table(WindowTest):
         ana, bo = self.practice("Ana"), self.practice("Bo")
         for stick in (ana, bo):
             store.fill(stick, 80)
-        window = self.laid(ana, bo)
+        # Slow enough that it can be stopped in time.
+        helper = self.folder() / "helper"
+        helper.write_text(f'#!/bin/sh\n[ "$1" != refresh ] || sleep 5\nexec "{HELPER}" "$@"\n')
+        helper.chmod(0o755)
+        window = self.laid(ana, bo, env={"SUGAR_CELLAR_HELPER": str(helper)})
         wait(lambda: window.usable("Refresh 2 Sticks"), "two that need it")
         window.press("Refresh 2 Sticks")
         window.press("Stop After This Stick")
