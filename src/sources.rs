@@ -6,6 +6,7 @@ use crate::merged::Merged;
 use crate::overlay::{Exception, ExceptionStore, revive};
 use crate::progress::Progress;
 use crate::squash::{Image, InnerReader};
+use crate::stick::Stick;
 use crate::storage::{Folder, ReadAt, Storage};
 use crate::units::{Bytes, Chunks};
 use std::ops::Range;
@@ -42,6 +43,16 @@ pub enum Use {
     /// A system runs from it: its kernel appends to the exception list, and writes into the
     /// overlay's chunks, while we read.
     Running,
+}
+
+impl Use {
+    /// Of an open stick.
+    pub fn of(stick: &Stick) -> Use {
+        match stick.booted() {
+            true => Use::Running,
+            false => Use::AtRest,
+        }
+    }
 }
 
 /// Whether the stick is still ours alone; asked right before the exchange and before the first

@@ -90,10 +90,11 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     let jobs = Jobs::begin(console)?;
     let opened = Opened::new(&args.stick, Access::Write)?;
     let target = opened.target();
-    if opened.before.status.overlay.state == OverlayState::Invalid {
-        Sources::open(target, Use::AtRest, false, &Silent)?.take_up(target, &opened)?;
-    }
+    // What the running kernel holds is left alone: it gave up or lent nothing that could come back now.
     if opened.used() == Use::AtRest {
+        if opened.before.status.overlay.state == OverlayState::Invalid {
+            Sources::open(target, Use::AtRest, false, &Silent)?.take_up(target, &opened)?;
+        }
         refresh::give_back(target, &opened)?;
     }
     let store = target

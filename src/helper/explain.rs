@@ -73,10 +73,7 @@ fn chunks(
         folder: stick.folder(),
         overlay: &layout.snapshot()?.name,
     };
-    let used = match stick.booted() {
-        true => Use::Running,
-        false => Use::AtRest,
-    };
+    let used = Use::of(stick);
     if used == Use::Running {
         // What programs have saved is to be seen, though the kernel may not have written it yet.
         rustix::fs::sync();

@@ -42,10 +42,7 @@ impl Opened {
 
     /// Whether the running system was started from it.
     pub fn used(&self) -> Use {
-        match self.stick.booted() {
-            true => Use::Running,
-            false => Use::AtRest,
-        }
+        Use::of(&self.stick)
     }
 
     /// Whether the running system reads the second image: it was refreshed since it started. Where

@@ -1,6 +1,6 @@
 //! What an overlay's space is spent on, as an outline of folders for the terminal.
 
-use super::figures::{fill, percent, sectors, size};
+use super::figures::{fill, percent, sectors, shown, size};
 use super::kinds;
 use crate::protocol::{Entry, EntryKind, Explanation};
 use crate::units::{Bytes, Sectors};
@@ -175,7 +175,7 @@ impl Node<'_> {
             }
             rows.push(Row {
                 depth: open.len(),
-                name,
+                name: shown(&name),
                 sectors: node.sectors,
             });
             open.push(node.sorted());

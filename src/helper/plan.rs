@@ -7,10 +7,8 @@ use super::refresh::Choices;
 use super::{STICK, named, tell, words};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::protocol::{Kernel, Plan, Refusal, Stage};
-use crate::refresh;
+use crate::protocol::{Plan, Refusal, Stage};
 use crate::stick::{Access, InUse};
-use crate::storage::DiskFolder;
 use std::path::PathBuf;
 
 /// Show what a refresh would do, and why not, if not; change nothing
@@ -58,7 +56,7 @@ pub fn draw(opened: &Opened, choices: &Choices, progress: &dyn Progress) -> Resu
     let mut refusals: Vec<Refusal> = plan.obstacle().map(refusal).into_iter().collect();
     refusals.extend(in_the_way(opened)?.as_ref().map(refusal));
     Ok(Plan {
-        kernels: kernels(opened, &plan)?,
+        kernels: plan.kernels(opened.stick().kernels())?,
         stick: opened.before.status.stick.clone(),
         seconds: plan.is_needed().then_some(plan.seconds),
         image: plan.image,
@@ -68,19 +66,6 @@ pub fn draw(opened: &Opened, choices: &Choices, progress: &dyn Progress) -> Resu
         free_blocks: plan.free_blocks,
         refusals,
     })
-}
-
-/// What the stick starts, and whether image and overlay still have what belongs to it: an update
-/// of the system may have taken that away.
-fn kernels(opened: &Opened, plan: &refresh::Plan<'_, DiskFolder>) -> Result<Vec<Kernel>> {
-    let versions = opened.stick().kernels().into_iter();
-    let kernel = |version: String| {
-        Ok(Kernel {
-            modules: plan.has_modules(&version)?,
-            version,
-        })
-    };
-    versions.map(kernel).collect()
 }
 
 /// Who would be in the way of a refresh now.

@@ -6,12 +6,14 @@ use crate::error::{Doing, Error, Part, Result};
 use crate::ext4::{FileSystem, Finding, Replayed};
 use crate::progress::Progress;
 use crate::protocol::{
-    Distrust, FreeBlocks, PlannedBlocks, PlannedImage, PlannedOverlay, PlannedSpace, SpaceMode,
+    self, Distrust, FreeBlocks, PlannedBlocks, PlannedImage, PlannedOverlay, PlannedSpace,
+    SpaceMode,
 };
 use crate::sources::{IMAGE, NotFree, Sources, Target, Use};
 use crate::squash::{self, Compression, Forecast, Image};
 use crate::storage::{Folder, ReadAt};
 use crate::units::{Bytes, Sectors};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// What the person chose.
@@ -147,19 +149,28 @@ impl<'f, F: Folder> Plan<'f, F> {
         Ok(self)
     }
 
-    /// Whether the root file system has a folder of modules for the kernel `version`, as `uname -r`
-    /// gives it. Without one, a stick that starts this kernel has no drivers.
+    /// Whether the root file system has a folder of modules for each of these kernels, whose
+    /// versions are as `uname -r` gives them. Without one, a stick that starts it has no drivers.
     ///
     /// # Errors
     /// Those of reading the file system, its journal put in place.
-    pub fn has_modules(&self, version: &str) -> Result<bool> {
+    pub fn kernels(&self, versions: BTreeSet<String>) -> Result<Vec<protocol::Kernel>> {
+        if versions.is_empty() {
+            return Ok(Vec::new());
+        }
         let merged = self.ready.sources.merged()?;
         let view = Replayed::new(&merged)?;
         let fs = FileSystem::open(&view)?;
-        // Where /lib is no link to /usr/lib.
-        let older = fs.find(&["lib", "modules", version])?;
-        let newer = fs.find(&["usr", "lib", "modules", version])?;
-        Ok(older.or(newer).is_some_and(|inode| inode.is_folder()))
+        let kernel = |version: String| {
+            // Where /lib is no link to /usr/lib.
+            let older = fs.find(&["lib", "modules", &version])?;
+            let newer = fs.find(&["usr", "lib", "modules", &version])?;
+            Ok(protocol::Kernel {
+                modules: older.or(newer).is_some_and(|inode| inode.is_folder()),
+                version,
+            })
+        };
+        versions.into_iter().map(kernel).collect()
     }
 
     /// What [`super::refresh`] takes; the obstacle, where there is one.

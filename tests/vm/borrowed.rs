@@ -1,7 +1,7 @@
 //! A stick without room for two images: the overlay's unused end makes it, and is given back.
 
 use crate::harness::{self, Machine};
-use crate::sticks::{Disk, Format, written};
+use crate::sticks::{Disk, Format, named};
 
 const SCRIPT: &str = r#"
 helper() { sugar-cellar-helper "$@" --json </dev/null; }
@@ -55,10 +55,7 @@ fn it_is_given_back() {
         return;
     };
     let folder = tempfile::tempdir_in(harness::folder()).unwrap();
-    let stick = written(machine)
-        .iter()
-        .find(|stick| stick.name == "typical");
-    let stick = stick.unwrap();
+    let stick = named(machine, "typical");
     let path = folder.path().join("stick");
     let disk = Disk::make(
         &path,

@@ -3,7 +3,7 @@
 use crate::harness::{self, Machine, run};
 use crate::kernel_written::merge;
 use crate::refreshed::{Free, compare};
-use crate::sticks::{Disk, Format, written};
+use crate::sticks::{Disk, Format, named};
 use std::fs;
 use std::process::Command;
 use sugar_cellar::protocol::{Event, OverlayState, Status};
@@ -43,8 +43,7 @@ fn refresh_and_tidy_on_fat_ext4_and_a_partition() {
     };
     let folder = tempfile::tempdir_in(harness::folder()).unwrap();
     let make = |name: &str, format: Format| {
-        let stick = written(machine).iter().find(|stick| stick.name == name);
-        let stick = stick.unwrap();
+        let stick = named(machine, name);
         let path = folder.path().join(name);
         let disk = Disk::make(&path, format, 80, &stick.squashfs(), &stick.overlay());
         (stick, disk)

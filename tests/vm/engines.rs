@@ -4,7 +4,9 @@
 use crate::harness::{self, Machine, run};
 use crate::kernel_written::{figures, merge, read};
 use crate::refreshed::{Alone, Free, OVERLAY, check, compare, inner, live_os};
-use crate::sticks::{Disk, Format, KernelStatus, Written, copy, ext4_disk, parse_status, written};
+use crate::sticks::{
+    Disk, Format, KernelStatus, Written, copy, ext4_disk, named, parse_status, written,
+};
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -78,10 +80,7 @@ impl Case {
             REPEATS => "typical",
             name => name,
         };
-        written(machine)
-            .iter()
-            .find(|stick| stick.name == name)
-            .unwrap()
+        named(machine, name)
     }
 
     fn refresh(&self, live: &Path, progress: &dyn Progress) -> Result<()> {

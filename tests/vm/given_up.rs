@@ -1,7 +1,7 @@
 //! Overlays that the kernel gave up: what was saved until then is there after a refresh.
 
 use crate::harness::{self, Machine};
-use crate::sticks::{Disk, Format, written};
+use crate::sticks::{Disk, Format, named};
 
 const SCRIPT: &str = r#"
 helper() { sugar-cellar-helper "$@" --json </dev/null; }
@@ -57,8 +57,7 @@ fn what_was_saved_until_then_is_there() {
         return;
     };
     let folder = tempfile::tempdir_in(harness::folder()).unwrap();
-    let stick = written(machine).iter().find(|stick| stick.name == "empty");
-    let stick = stick.unwrap();
+    let stick = named(machine, "empty");
     let disks: Vec<Disk> = [Format::Ext4, Format::Fat32, Format::Ext4]
         .into_iter()
         .enumerate()

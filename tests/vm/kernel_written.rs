@@ -1,7 +1,7 @@
 //! Overlays that the kernel wrote, read by us.
 
 use crate::harness::Machine;
-use crate::sticks::{KernelStatus, Stick, carry_on, written};
+use crate::sticks::{KernelStatus, Stick, carry_on, named, written};
 use std::fs::{self, File};
 use std::path::Path;
 use sugar_cellar::overlay::ExceptionStore;
@@ -118,10 +118,7 @@ fn the_kernel_goes_on_with_a_practice_stick_and_with_its_own() {
         .map(|entry| entry.unwrap().path())
         .find(|path| path.to_string_lossy().contains("/overlay-"))
         .unwrap();
-    let own = written(machine)
-        .iter()
-        .find(|stick| stick.name == "power-cut")
-        .unwrap();
+    let own = named(machine, "power-cut");
     let merged = own.merged().unwrap();
     let sticks = [
         Stick {

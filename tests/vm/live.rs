@@ -1,7 +1,7 @@
 //! The gauge of the booted stick: `watch live` while files are written to a dm-snapshot root.
 
 use crate::harness::{self, Machine};
-use crate::sticks::{Disk, Format, KernelStatus, parse_status, written};
+use crate::sticks::{Disk, Format, KernelStatus, named, parse_status};
 use sugar_cellar::protocol::{Event, Status};
 
 const SCRIPT: &str = r#"
@@ -45,10 +45,7 @@ fn the_gauge_follows_what_is_written_to_a_booted_stick() {
         return;
     };
     let folder = tempfile::tempdir_in(harness::folder()).unwrap();
-    let stick = written(machine)
-        .iter()
-        .find(|stick| stick.name == "chunk-16");
-    let stick = stick.unwrap();
+    let stick = named(machine, "chunk-16");
     let path = folder.path().join("stick");
     let disk = Disk::make(&path, Format::Ext4, 80, &stick.squashfs(), &stick.overlay());
     let said = machine

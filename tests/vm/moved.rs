@@ -3,7 +3,7 @@
 use crate::harness::{self, Machine};
 use crate::kernel_written::{figures, merge, read};
 use crate::refreshed::{Alone, Free, OVERLAY, compare, live_os};
-use crate::sticks::{KernelStatus, Stick, Written, carry_on, copy, written};
+use crate::sticks::{KernelStatus, Stick, Written, carry_on, copy, named, written};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use sugar_cellar::overlay::moves::{Keep, drop_chunks};
@@ -121,8 +121,7 @@ fn the_kernel_goes_on_with_what_drop_and_shift_left() {
         ("power-cut", Absorbed::Half, true),
     ];
     let cases = cases.map(|(name, absorbed, shift)| {
-        let all = written(machine);
-        let stick = all.iter().find(|stick| stick.name == name).unwrap();
+        let stick = named(machine, name);
         (moved(stick, absorbed, shift, folder.path()), shift)
     });
     for (moved, shift) in &cases {

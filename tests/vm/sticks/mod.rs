@@ -98,6 +98,12 @@ pub fn written(machine: &Machine) -> &'static [Written] {
     })
 }
 
+/// The one of this name.
+pub fn named(machine: &Machine, name: &str) -> &'static Written {
+    let found = written(machine).iter().find(|stick| stick.name == name);
+    found.unwrap_or_else(|| panic!("no scenario is called {name}"))
+}
+
 /// From `0 131072 snapshot 5648/65536 32`, without a device's name before it.
 pub fn parse_status(line: &str) -> KernelStatus {
     let words: Vec<&str> = line.split_whitespace().collect();
