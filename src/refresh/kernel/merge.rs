@@ -48,6 +48,8 @@ pub(super) fn merge(
         length: None,
         read_only: false,
     };
+    // Before anything that it could hold on to, should we end at this instant.
+    let device = Merging::create()?;
     let image = Loop::attach(image, whole)?;
     let store = Loop::attach(store, whole)?;
     let parameters = format!(
@@ -56,7 +58,7 @@ pub(super) fn merge(
         store.number()?,
         chunk.sectors()
     );
-    let device = Merging::begin(Sectors(length / SECTOR), parameters)?;
+    device.begin(Sectors(length / SECTOR), parameters)?;
     let mut first = None;
     loop {
         let left = device.left()?;
@@ -79,7 +81,8 @@ struct Merging {
 }
 
 impl Merging {
-    fn begin(length: Sectors, parameters: String) -> Result<Merging> {
+    /// A device without a table.
+    fn create() -> Result<Merging> {
         let dm = DM::new().map_err(failed)?;
         let name = DmNameBuf::new(format!("sugar-cellar-{}", std::process::id()));
         let name = name.map_err(failed)?;
@@ -92,17 +95,19 @@ impl Merging {
             open: None,
             removed: false,
         };
-        let table = [(0, length.0, TARGET.to_owned(), parameters)];
-        device
-            .dm
-            .table_load(&device.id(), &table, DmOptions::default())
-            .map_err(failed)?;
         device.tie(created.device().minor);
-        device
-            .dm
-            .device_suspend(&device.id(), DmOptions::private())
-            .map_err(failed)?;
         Ok(device)
+    }
+
+    fn begin(&self, length: Sectors, parameters: String) -> Result<()> {
+        let table = [(0, length.0, TARGET.to_owned(), parameters)];
+        self.dm
+            .table_load(&self.id(), &table, DmOptions::default())
+            .map_err(failed)?;
+        self.dm
+            .device_suspend(&self.id(), DmOptions::private())
+            .map_err(failed)?;
+        Ok(())
     }
 
     fn id(&self) -> DevId<'_> {
