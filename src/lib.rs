@@ -10,6 +10,7 @@
 
 pub mod check;
 pub mod error;
+pub mod experiment;
 pub mod explain;
 pub mod ext4;
 pub mod helper;

@@ -446,6 +446,53 @@ pub enum Stage {
     Drop,
 }
 
+/// A step of the experiments: what a learner does, to see what it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// A new picture is saved.
+    Save,
+    /// It gets another name.
+    Rename,
+    /// One letter of a large file is changed in its place.
+    Letter,
+    /// The picture is changed by a program that saves a new copy.
+    NewCopy,
+    /// It is deleted.
+    Delete,
+    /// Another one of the same size is saved.
+    SaveAgain,
+    /// A folder of documents is copied.
+    CopyFolder,
+    /// Nothing is done for a while: only the system writes.
+    Nothing,
+}
+
+impl Step {
+    /// All of them, in the order of the lesson: some go on from those before.
+    pub const ALL: [Step; 8] = [
+        Step::Save,
+        Step::Rename,
+        Step::Letter,
+        Step::NewCopy,
+        Step::Delete,
+        Step::SaveAgain,
+        Step::CopyFolder,
+        Step::Nothing,
+    ];
+
+    /// Those that a model tells as a kernel does. Whether a new file goes into places that a deleted
+    /// one left is the kernel's choice, and differs from one day to the next; and nobody can tell
+    /// what a running system writes by itself.
+    pub const MODELLED: [Step; 5] = [
+        Step::Save,
+        Step::Rename,
+        Step::Letter,
+        Step::NewCopy,
+        Step::Delete,
+    ];
+}
+
 /// One line of a long command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -505,6 +552,21 @@ pub enum Event {
         seconds: f64,
         /// What was found.
         explanation: Box<Explanation>,
+    },
+    /// What a step of an experiment cost on a practice stick.
+    Tried {
+        /// Which stick.
+        stick: String,
+        /// What was done.
+        step: Step,
+        /// How large the file or folder is that it is about.
+        bytes: Bytes,
+        /// What the overlay held before, by the model.
+        before_sectors: Sectors,
+        /// What it held afterwards.
+        after_sectors: Sectors,
+        /// The overlay's size.
+        total_sectors: Sectors,
     },
     /// One stick failed.
     Failed {

@@ -16,7 +16,7 @@ const LEVELS: [&[&str]; 10] = [
     &["shutdown"],
     &["merged", "practice", "status"],
     &["sources"],
-    &["tidy", "check", "explain"],
+    &["tidy", "check", "explain", "experiment"],
     &["refresh"],
 ];
 
@@ -95,13 +95,14 @@ fn the_window_opens_no_device() {
         let text = fs::read_to_string(&file).unwrap();
         for (at, found) in text.match_indices("sugar_cellar::") {
             let rest = &text[at + found.len()..];
-            // Those two of the helper's are about words.
+            // Those of the helper's are about words.
             let known = [
                 "protocol",
                 "error",
                 "units",
                 "helper::locale",
                 "helper::kinds",
+                "helper::steps",
                 "{",
             ];
             let line = rest.lines().next().unwrap();

@@ -306,6 +306,23 @@ fn what_fills_an_overlay() {
     );
 }
 
+#[test]
+fn what_a_step_cost() {
+    let tried = Event::Tried {
+        stick: "/home/me/practice".into(),
+        step: Step::NewCopy,
+        bytes: Bytes(8_388_608),
+        before_sectors: Sectors(74_504),
+        after_sectors: Sectors(90_952),
+        total_sectors: Sectors(131_072),
+    };
+    pinned(
+        &tried,
+        r#"{"event":"tried","stick":"/home/me/practice","step":"new_copy","bytes":8388608,
+        "before_sectors":74504,"after_sectors":90952,"total_sectors":131072}"#,
+    );
+}
+
 /// All words that stand for a value, each in the one form that readers compare with.
 #[test]
 fn words() {

@@ -103,6 +103,7 @@ fn actions(application: &adw::Application) {
         ("win.practice", "<Control>n"),
         ("win.refresh", "<Control>r"),
         ("win.inside", "<Control>i"),
+        ("win.lesson", "<Control>e"),
         ("win.table", "<Control>t"),
         ("win.look", "F5"),
         ("win.back", "<Alt>Left"),

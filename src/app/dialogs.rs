@@ -230,6 +230,19 @@ pub async fn keep(over: &impl IsA<gtk::Window>) -> Option<gtk::gio::File> {
     chosen(chooser).await
 }
 
+/// Writes a file into a folder that a person chose; the reason where it cannot be.
+pub async fn write(folder: &gtk::gio::File, name: &str, bytes: Vec<u8>) -> Result<(), String> {
+    let flags = gtk::gio::FileCreateFlags::NONE;
+    let file = folder.child(name);
+    let written = file
+        .replace_contents_future(bytes, None, false, flags)
+        .await;
+    match written {
+        Ok(_) => Ok(()),
+        Err((_, error)) => Err(error.message().to_owned()),
+    }
+}
+
 async fn chosen(chooser: gtk::FileChooserNative) -> Option<gtk::gio::File> {
     chooser.set_modal(true);
     let response = chooser.run_future().await;

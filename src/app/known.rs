@@ -3,7 +3,7 @@
 use crate::words;
 use gettextrs::gettext;
 use std::path::{Path, PathBuf};
-use sugar_cellar::protocol::{Found, Status};
+use sugar_cellar::protocol::{Found, OverlayKind, Status};
 
 /// Where a stick came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +79,22 @@ impl Known {
             port: None,
             status: None,
         }
+    }
+
+    /// Whether it was made to practise on, by this window or by somebody else.
+    pub fn is_practice(&self) -> bool {
+        let overlay = || self.status.as_ref()?.overlay.file.as_deref();
+        self.kind == Kind::Practice
+            || overlay().is_some_and(|file| file.contains("/overlay-PRACTICE-"))
+    }
+
+    /// Whether there are experiments for it, and whether the learner does them.
+    pub fn experiments(&self) -> Option<bool> {
+        let overlay = &self.status.as_ref()?.overlay;
+        // An overlay that is a folder gives back what is deleted: the lesson would not be so.
+        let snapshot = overlay.kind == OverlayKind::Snapshot;
+        let live = self.kind == Kind::Booted;
+        (snapshot && (live || self.is_practice())).then_some(live)
     }
 
     /// What a person calls it.

@@ -13,6 +13,7 @@ mod gauge;
 mod handover;
 mod inside;
 mod known;
+mod lesson;
 mod message;
 mod pages;
 mod plan_words;

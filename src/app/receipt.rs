@@ -73,13 +73,20 @@ pub fn page(title: &str, lines: &[Line]) -> String {
         format!("<tr>{}</tr>\n", cells.concat())
     };
     let rows: String = lines.iter().map(|line| row("td", line.cells())).collect();
+    document(
+        title,
+        &format!("<table>\n{}{rows}</table>", row("th", heads())),
+    )
+}
+
+/// A whole page with this heading and, below it, what is HTML already.
+pub fn document(title: &str, body: &str) -> String {
     let title = markup_escape_text(title);
     let style = "body{font-family:sans-serif;margin:2em}table{border-collapse:collapse}\
         th,td{border:1px solid #999;padding:.4em .8em;text-align:start}";
     format!(
         "<!DOCTYPE html>\n<html dir=\"auto\"><head><meta charset=\"utf-8\"><title>{title}</title>\
-        <style>{style}</style></head>\n<body><h1>{title}</h1>\n<table>\n{}{rows}</table></body></html>\n",
-        row("th", heads())
+        <style>{style}</style></head>\n<body><h1>{title}</h1>\n{body}</body></html>\n"
     )
 }
 

@@ -30,8 +30,15 @@ impl Level {
             OverlayState::Invalid => Level::Broken,
             OverlayState::Full => Level::Full,
             OverlayState::NearlyFull => Level::NearlyFull,
-            _ if overlay.percent >= NEARLY_FULL => Level::NearlyFull,
-            _ if overlay.percent >= FILLING => Level::Filling,
+            _ => Level::of_percent(overlay.percent),
+        }
+    }
+
+    /// Of an overlay of which only that is known.
+    pub fn of_percent(percent: f64) -> Level {
+        match percent {
+            p if p >= NEARLY_FULL => Level::NearlyFull,
+            p if p >= FILLING => Level::Filling,
             _ => Level::Fine,
         }
     }
@@ -83,6 +90,11 @@ pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
 /// Kept together and in its own direction (Unicode's first strong isolate).
 pub fn isolated(text: &str) -> String {
     format!("\u{2068}{text}\u{2069}")
+}
+
+/// Without the marks that keep parts in their direction: for files.
+pub fn plain(text: &str) -> String {
+    text.replace(['\u{2066}', '\u{2068}', '\u{2069}'], "")
 }
 
 /// A whole percentage, never 100 before it is full.

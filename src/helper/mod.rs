@@ -9,6 +9,7 @@ mod cancel;
 mod check;
 mod console;
 mod enlarge;
+mod experiment;
 mod explain;
 mod figures;
 mod finish;
@@ -24,6 +25,7 @@ mod plan;
 mod practice;
 mod refresh;
 mod status;
+pub mod steps;
 mod tell;
 mod tidy;
 mod watch;
@@ -104,6 +106,7 @@ enum Verb {
     Enlarge(enlarge::Args),
     Check(check::Args),
     Practice(practice::Args),
+    Experiment(experiment::Args),
     Finish(finish::Args),
 }
 
@@ -129,7 +132,9 @@ pub fn main() -> ExitCode {
     let by_pkexec = Caller::current().by_pkexec;
     let exit = match line.verb {
         // Started for somebody without rights, nothing is written where they say.
-        AnyVerb::Public(Verb::Practice(_)) | AnyVerb::Generate(_) if by_pkexec => {
+        AnyVerb::Public(Verb::Practice(_) | Verb::Experiment(_)) | AnyVerb::Generate(_)
+            if by_pkexec =>
+        {
             let detail = "this command is not run for another user".to_owned();
             console.failed("", &Error::Denied { detail })
         }
@@ -155,6 +160,7 @@ impl Verb {
             Verb::Enlarge(args) => enlarge::run(args, console),
             Verb::Check(args) => check::run(args, console),
             Verb::Practice(args) => practice::run(args, console),
+            Verb::Experiment(args) => experiment::run(args, console),
             Verb::Finish(args) => finish::run(args, console),
         }
     }

@@ -374,6 +374,21 @@ impl ExceptionStore {
         }
     }
 
+    /// What is used once so many `more` chunks are granted, one after another as the kernel does.
+    pub fn used_after(&self, more: usize) -> Sectors {
+        let mut highest = self.highest;
+        for _ in 0..more {
+            highest = self.layout.next_free(highest);
+        }
+        let chunk = self.layout.chunk();
+        Sectors(
+            self.layout
+                .next_free(highest)
+                .0
+                .saturating_mul(chunk.sectors().0),
+        )
+    }
+
     /// How it stands with the store. `Empty` means no exceptions, whatever its length.
     pub fn state(&self) -> OverlayState {
         let Figures {

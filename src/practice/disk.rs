@@ -18,6 +18,9 @@ use std::process::{Command, Output, Stdio};
 const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,\
                         sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 
+/// What the file system of a practice stick is called.
+pub const LABEL: &str = "SugarPractice";
+
 /// Who owns what is made: user and group number.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner(pub u32, pub u32);
@@ -68,16 +71,7 @@ impl Disk {
         mke2fs.args([
             "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "16384",
         ]);
-        mke2fs.args([
-            "-L",
-            "SugarPractice",
-            "-U",
-            uuid,
-            "-O",
-            FEATURES,
-            "-E",
-            &extended,
-        ]);
+        mke2fs.args(["-L", LABEL, "-U", uuid, "-O", FEATURES, "-E", &extended]);
         mke2fs.args(["-J", &format!("size={journal}"), name]);
         run(&mut mke2fs, "mke2fs")?;
         Ok(Disk {
@@ -88,6 +82,25 @@ impl Disk {
             made: 0,
             clock,
         })
+    }
+
+    /// The image that lies in the folder `work` already, in which the folders `known` are, and
+    /// those above them.
+    pub fn existing(work: &Path, known: &[&str], clock: u64) -> Disk {
+        let above = |path: &&'_ str| -> Vec<String> {
+            let ends = path.match_indices('/').map(|(at, _)| at);
+            let ends = ends.chain([path.len()]);
+            ends.map(|end| path[..end].to_owned()).collect()
+        };
+        let folders = known.iter().flat_map(above);
+        Disk {
+            work: work.to_owned(),
+            orders: String::new(),
+            waiting: Vec::new(),
+            known: folders.map(|path| (path, Kind::Folder)).collect(),
+            made: 0,
+            clock,
+        }
     }
 
     /// What comes from now on happens at `clock`, in seconds since 1970.
@@ -128,6 +141,17 @@ impl Disk {
         self.own(path, owner);
         self.known.insert(path.to_owned(), Kind::File);
         Ok(())
+    }
+
+    /// Gives the file `from` the name `to`, which is free.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        self.tick();
+        // Neither counts the names, so that there is one before and after.
+        self.order(&format!("ln \"{from}\" \"{to}\""));
+        self.order(&format!("unlink \"{from}\""));
+        if let Some(kind) = self.known.remove(from) {
+            self.known.insert(to.to_owned(), kind);
+        }
     }
 
     /// A symbolic link at `path`.

@@ -5,8 +5,13 @@ use super::disk::{Disk, LEARNER, ROOT};
 use super::random::Random;
 use crate::error::{Doing, Result};
 
-const HOME: &str = "home/liveuser";
 const DATASTORE: &str = "home/liveuser/.sugar/default/datastore";
+/// Where the learner keeps documents, pictures, and what there is of them on every practice stick.
+pub const DOCUMENTS: &str = "home/liveuser/Documents";
+pub const PICTURES: &str = "home/liveuser/Pictures";
+pub const REPORTS: [&str; 3] = ["Report 0.odt", "Report 1.odt", "Report 2.odt"];
+/// The largest text that came with the stick.
+pub const LARGE: &str = "usr/share/doc/encyclopedia.txt";
 /// 2024-09-02, 09:00 UTC: a term begins.
 pub const TERM: u64 = 1_725_267_600;
 const DAY: u64 = 86_400;
@@ -115,16 +120,15 @@ pub fn install(disk: &mut Disk, seed: u64, scale: Scale) -> Result<()> {
             )?;
         }
     }
-    let name = "usr/share/doc/encyclopedia.txt";
-    let text = content::text(&mut random(name), scale.kib(3_000) as usize);
-    disk.file(name, 0o644, ROOT, &text)?;
+    let text = content::text(&mut random(LARGE), scale.kib(3_000) as usize);
+    disk.file(LARGE, 0o644, ROOT, &text)?;
     for at in 0..4 {
         let name = format!("usr/share/backgrounds/background-{at}.jpg");
         let photo = content::photo(&mut random(&name), scale.kib(500) as usize);
         disk.file(&name, 0o644, ROOT, &photo)?;
     }
-    for folder in ["Documents", "Pictures", ".cache"] {
-        disk.folder(&format!("{HOME}/{folder}"), LEARNER);
+    for folder in [DOCUMENTS, PICTURES, "home/liveuser/.cache"] {
+        disk.folder(folder, LEARNER);
     }
     // Layout version 2 (sugar-datastore, layoutmanager.py).
     disk.file(&format!("{DATASTORE}/version"), 0o644, LEARNER, b"2")?;
@@ -209,8 +213,8 @@ fn first_day(disk: &mut Disk, scale: Scale, random: &mut Random) -> Result<()> {
 /// Going on with what was begun: documents are saved anew, one letter changes in a large file.
 fn second_day(disk: &mut Disk, scale: Scale, random: &mut Random) -> Result<()> {
     journal_entries(disk, scale, random, 4_000)?;
-    for at in 0..3 {
-        let name = format!("{HOME}/Documents/Report {at}.odt");
+    for name in REPORTS {
+        let name = format!("{DOCUMENTS}/{name}");
         let picture = content::photo(random, scale.kib(300) as usize);
         let text = content::document(random, 40_000, Some(&picture)).doing("writing a document")?;
         disk.file(&name, 0o644, LEARNER, &text)?;
@@ -218,7 +222,7 @@ fn second_day(disk: &mut Disk, scale: Scale, random: &mut Random) -> Result<()> 
         let text = content::document(random, 41_000, Some(&picture)).doing("writing a document")?;
         disk.file(&name, 0o644, LEARNER, &text)?;
     }
-    disk.change_letter("usr/share/doc/encyclopedia.txt", 17, b'Q');
+    disk.change_letter(LARGE, 17, b'Q');
     let index = content::program(random, scale.kib(900) as usize);
     disk.file(
         &format!("{DATASTORE}/index/postlist.glass"),
@@ -231,7 +235,7 @@ fn second_day(disk: &mut Disk, scale: Scale, random: &mut Random) -> Result<()> 
 
 /// Tidying up: photos, old Journal entries and an activity go; a few new things come.
 fn third_day(disk: &mut Disk, scale: Scale, random: &mut Random) -> Result<()> {
-    for name in disk.files_below(&format!("{HOME}/Pictures")) {
+    for name in disk.files_below(PICTURES) {
         if random.below(2) == 0 {
             disk.remove(&name);
         }
@@ -265,7 +269,7 @@ fn photos(
         let length = random.between(scale.kib(300), scale.kib(900));
         made += length;
         let photo = content::photo(random, length as usize);
-        let name = format!("{HOME}/Pictures/{series} {at}.jpg");
+        let name = format!("{PICTURES}/{series} {at}.jpg");
         disk.file(&name, 0o644, LEARNER, &photo)?;
     }
     Ok(())

@@ -5,13 +5,13 @@
 //! the ext4. No root is needed. All of it comes from the seed; the same seed
 //! gives the same bytes (for one version of e2fsprogs).
 
-mod content;
-mod disk;
+pub(crate) mod content;
+pub(crate) mod disk;
 mod image;
-mod learner;
-mod random;
-mod sparse;
-mod store;
+pub(crate) mod learner;
+pub(crate) mod random;
+pub(crate) mod sparse;
+pub(crate) mod store;
 
 pub use image::Compression;
 

@@ -23,6 +23,19 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// None so far; the chunks `listed` have their place already.
+    pub fn behind(listed: impl Iterator<Item = Chunks>) -> Changes {
+        Changes {
+            order: Vec::new(),
+            known: listed.map(|chunk| chunk.0).collect(),
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.order.len()
+    }
+
     /// Adds the chunks in which `changed` differs from `base` now.
     ///
     /// Where `changed` is a hole, `base` must read as zeros.

@@ -44,6 +44,7 @@ pub const ALL: &[Contract] = &[
     contract("enlarge", Does::Change, &["+1M"]),
     contract("check", Does::Look, &[]),
     contract("practice", Does::Nothing, &[]),
+    contract("experiment", Does::Look, &[]),
     contract("finish", Does::Nothing, &[]),
 ];
 

@@ -190,6 +190,9 @@ fn nothing_outside_live_os_is_written() {
     for contract in taking().filter(|one| one.verb != "watch") {
         let place = Place::new();
         let log = place.path().join("calls");
+        // An experiment works on a copy, in a folder of its own.
+        let own = place.path().join("own");
+        fs::create_dir(&own).unwrap();
         let output = Command::new("strace")
             .args([
                 "-f",
@@ -206,6 +209,7 @@ fn nothing_outside_live_os_is_written() {
             .arg(contract.verb)
             .arg(place.stick())
             .args(contract.arguments)
+            .env("TMPDIR", &own)
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -219,13 +223,15 @@ fn nothing_outside_live_os_is_written() {
         let text = fs::read_to_string(&log).unwrap();
         let written: BTreeSet<&str> = text.lines().filter(|line| writes(line)).collect();
         for line in &written {
-            let inside = line.contains(&format!("<{}", live_os.display()));
+            let inside = line.contains(&format!("<{}", live_os.display()))
+                || contract.verb == "experiment" && line.contains(own.to_str().unwrap());
             assert!(
                 inside || line.contains("\"/dev/null\""),
                 "{}: {line}",
                 contract.verb
             );
         }
+        assert_eq!(fs::read_dir(&own).unwrap().count(), 0, "{}", contract.verb);
         let changes = written.iter().any(|line| line.contains("LiveOS"));
         assert_eq!(
             changes,

@@ -47,6 +47,38 @@ fn practice_says_hello_first_and_how_it_went_last() {
 }
 
 #[test]
+fn an_experiment_tells_every_step_and_leaves_the_stick_alone() {
+    let place = Place::new();
+    let ran = run([
+        "experiment".as_ref(),
+        place.stick().as_os_str(),
+        "--json".as_ref(),
+    ]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    let lines = ran.json();
+    assert_eq!(lines[0]["event"], "hello");
+    let tried = lines.iter().filter(|line| line["event"] == "tried");
+    let tried: Vec<&Value> = tried.collect();
+    let steps: Vec<&str> = tried
+        .iter()
+        .map(|line| line["step"].as_str().unwrap())
+        .collect();
+    assert_eq!(steps, ["save", "rename", "letter", "new_copy", "delete"]);
+    let mut before = tried[0]["before_sectors"].as_u64().unwrap();
+    for line in &tried {
+        assert_eq!(line["before_sectors"], before);
+        let after = line["after_sectors"].as_u64().unwrap();
+        let sectors = line["bytes"].as_u64().unwrap() / 512;
+        // What is new costs its size, and nothing ever comes back.
+        match line["step"].as_str().unwrap() {
+            "save" | "new_copy" => assert!((sectors / 2..sectors * 2).contains(&(after - before))),
+            _ => assert!((0..=64).contains(&(after - before)), "{line}"),
+        }
+        before = after;
+    }
+}
+
+#[test]
 fn closing_the_pipe_cancels() {
     let place = tempfile::tempdir().unwrap();
     let stick = place.path().join("stick");

@@ -94,6 +94,7 @@ class Pictures(WindowTest):
         self.take(window, "menu")
         key("Escape")
         self.take_inside(window)
+        self.take_lesson(window)
         store.fill(stick, 75)
         wait(lambda: window.gauge() >= 75, "three quarters")
         self.take(window, "filling", 2)
@@ -153,6 +154,24 @@ class Pictures(WindowTest):
         key("Tab", "Tab", "Return")
         self.take(window, "inside-folder")
         key("alt+Left", "alt+Left")
+        wait(window.gauge, "a gauge")
+
+    def take_lesson(self, window):
+        window.front()
+        key("ctrl+e")
+        time.sleep(4)
+        for step in range(5):
+            key("space")
+            if step == 0:
+                self.take(window, "lesson")
+            key("Tab", "Return")
+            if step in (0, 4):
+                self.take(window, f"lesson-look-{step}")
+            # The next step's button has the keyboard.
+            key("Return")
+            time.sleep(1)
+        self.take(window, "notebook")
+        key("alt+Left")
         wait(window.gauge, "a gauge")
 
     def refreshing(self, window):

@@ -32,7 +32,7 @@ class Inside(WindowTest):
         window = self.window(stick, **options)
         wait(window.gauge, "a gauge")
         window.front()
-        window.press("What's Inside…")
+        window.activate("What's Inside…")
         return window
 
     def test_one_walks_into_folders_and_back(self):
@@ -97,7 +97,7 @@ class Inside(WindowTest):
         after = used(stick)
         self.assertLessEqual(after, before - gone)
         wait(lambda: abs(window.gauge() - 100 * after / 131072) < 1, f"the gauge to fall from {fill}")
-        window.press("What's Inside…")
+        window.activate("What's Inside…")
         window.shows("This is what they hold.")
         self.assertNotIn("Tidy Up This Stick", window.texts())
 
@@ -111,7 +111,7 @@ class Inside(WindowTest):
         with open(overlay, "r+b") as file:
             file.seek(2 * 4096)
             file.write(b"\xff" * 4096)
-        window.press("What's Inside…")
+        window.activate("What's Inside…")
         window.shows("Something on the Stick Is Damaged")
         window.press("Back")
         wait(window.gauge, "the gauge again")

@@ -14,6 +14,7 @@ mod borrowed;
 mod commands;
 mod cut;
 mod engines;
+mod experiments;
 mod explained;
 mod faults;
 mod given_up;

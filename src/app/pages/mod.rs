@@ -3,12 +3,14 @@
 use gtk::prelude::*;
 
 mod inside;
+mod lesson;
 mod practice;
 mod refresh;
 mod stick;
 mod table;
 
 pub use inside::InsidePage;
+pub use lesson::{Asked, LessonPage};
 pub use practice::PracticePage;
 pub use refresh::{RefreshPage, View as RefreshView};
 pub use stick::StickPage;

@@ -41,7 +41,11 @@ mod imp {
         #[template_child]
         pub refresh: TemplateChild<gtk::Button>,
         #[template_child]
-        pub inside: TemplateChild<gtk::Button>,
+        pub inside: TemplateChild<adw::ActionRow>,
+        #[template_child]
+        pub lesson: TemplateChild<adw::ActionRow>,
+        #[template_child]
+        pub more: TemplateChild<adw::PreferencesGroup>,
         #[template_child]
         pub details: TemplateChild<adw::ExpanderRow>,
         #[template_child]
@@ -134,7 +138,10 @@ impl StickPage {
         say(&imp.pending, status.pending.map(pending));
         self.refresh_button(level, status, refreshing);
         let holds = keeps && overlay.state != OverlayState::Empty;
+        let lesson = stick.experiments().is_some();
         imp.inside.set_visible(holds && !refreshing);
+        imp.lesson.set_visible(lesson && !refreshing);
+        imp.more.set_visible((holds || lesson) && !refreshing);
         self.facts(stick, status);
         turn(&imp.views, "ready");
     }

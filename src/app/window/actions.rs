@@ -3,7 +3,7 @@
 use super::{Page, Window};
 use crate::desktop;
 use crate::dialogs::{self, Closing};
-use crate::known::Kind;
+use crate::known::{Kind, Known};
 use adw::prelude::*;
 use adw::subclass::prelude::*;
 use gtk::{gio, glib};
@@ -24,6 +24,11 @@ impl Window {
             entry("back", Window::step_back),
             entry("inside", Window::look_inside),
             entry("tidy", Window::tidy),
+            entry("lesson", Window::begin_lesson),
+            entry("lesson-chosen", Window::enable),
+            entry("lesson-act", Window::act),
+            entry("lesson-next", Window::next_step),
+            entry("lesson-keep", Window::keep_notebook),
             entry("table", Window::lay_table),
             entry("table-start", Window::start_table),
             entry("table-stop", Window::stop_table),
@@ -65,6 +70,12 @@ impl Window {
         on("refresh", page == Page::Stick && can_be && !table);
         on("inside", selected.is_some());
         on("tidy", page == Page::Inside && can_be && !table);
+        on(
+            "lesson",
+            matches!(page, Page::Stick | Page::Lesson)
+                && selected.as_ref().and_then(Known::experiments).is_some(),
+        );
+        on("lesson-act", self.can_act());
         on("back", imp.back.is_visible());
         on(
             "practice",
@@ -108,6 +119,7 @@ impl Window {
             Page::Practice => self.leave_practice(),
             Page::Refresh => self.leave_refresh(),
             Page::Inside => self.leave_inside(),
+            Page::Lesson => self.leave_lesson(),
             Page::Table => self.leave_table(),
             Page::Stick | Page::Looking | Page::None => {
                 self.imp().leaflet.set_visible_child(&*self.imp().sidebar)

@@ -1,10 +1,12 @@
 //! The window: which page is shown, and what the person asks for.
 //!
 //! [`sticks`] finds, selects and watches sticks; [`run`] refreshes one; [`practice`] makes a
-//! practice stick; [`inside`] shows what fills one, [`table`] refreshes several; [`update`] is where everything that a helper says arrives.
+//! practice stick; [`inside`] shows what fills one, [`lesson`] leads through the experiments,
+//! [`table`] refreshes several; [`update`] is where everything that a helper says arrives.
 
 mod actions;
 mod inside;
+mod lesson;
 mod practice;
 mod rows;
 mod run;
@@ -12,7 +14,7 @@ mod sticks;
 mod table;
 mod update;
 
-use crate::pages::{self, InsidePage, PracticePage, RefreshPage, StickPage, TablePage};
+use crate::pages::{self, InsidePage, LessonPage, PracticePage, RefreshPage, StickPage, TablePage};
 use crate::settings;
 use crate::volumes::Volumes;
 use adw::prelude::*;
@@ -28,6 +30,7 @@ pub enum Page {
     None,
     Stick,
     Inside,
+    Lesson,
     Table,
     Refresh,
     Practice,
@@ -40,6 +43,7 @@ impl Page {
             Page::None => "none",
             Page::Stick => "stick",
             Page::Inside => "inside",
+            Page::Lesson => "lesson",
             Page::Table => "table",
             Page::Refresh => "refresh",
             Page::Practice => "practice",
@@ -74,6 +78,8 @@ mod imp {
         #[template_child]
         pub inside_page: TemplateChild<InsidePage>,
         #[template_child]
+        pub lesson_page: TemplateChild<LessonPage>,
+        #[template_child]
         pub table_page: TemplateChild<TablePage>,
         #[template_child]
         pub refresh_page: TemplateChild<RefreshPage>,
@@ -82,6 +88,7 @@ mod imp {
         pub page: Cell<Page>,
         pub sticks: RefCell<sticks::Sticks>,
         pub inside: RefCell<Option<update::Running>>,
+        pub lesson: RefCell<lesson::Lesson>,
         pub table: RefCell<table::Table>,
         pub run: RefCell<Option<run::Run>>,
         pub making: RefCell<Option<update::Running>>,
@@ -99,6 +106,7 @@ mod imp {
         fn class_init(class: &mut Self::Class) {
             StickPage::ensure_type();
             InsidePage::ensure_type();
+            LessonPage::ensure_type();
             TablePage::ensure_type();
             RefreshPage::ensure_type();
             PracticePage::ensure_type();
@@ -205,12 +213,12 @@ impl Window {
         let page = imp.page.get();
         let inner = matches!(
             page,
-            Page::Inside | Page::Table | Page::Refresh | Page::Practice
+            Page::Inside | Page::Lesson | Page::Table | Page::Refresh | Page::Practice
         );
         let folded = imp.leaflet.is_folded() && imp.sidebar.is_visible();
         imp.back.set_visible(inner || folded);
         let name = match page {
-            Page::Stick | Page::Inside => self.selected().map(|stick| stick.name()),
+            Page::Stick | Page::Inside | Page::Lesson => self.selected().map(|stick| stick.name()),
             Page::Refresh => imp.run.borrow().as_ref().map(|run| run.name.clone()),
             _ => None,
         };

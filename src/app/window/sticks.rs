@@ -224,6 +224,7 @@ impl Window {
             stick.clone()
         };
         self.show_status(&stick, &status);
+        self.follow_lesson(status.overlay.percent);
         self.fill_rows();
         self.headings();
     }

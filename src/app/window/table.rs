@@ -8,7 +8,7 @@ use crate::message::Message;
 use crate::receipt::{self, Line};
 use crate::route::{self, Verb};
 use crate::trouble::Problem;
-use crate::words::{self, fill};
+use crate::words::{self, fill, plain};
 use crate::{agent, desktop, dialogs, forecast, volumes};
 use adw::prelude::*;
 use adw::subclass::prelude::*;
@@ -333,21 +333,11 @@ async fn look_at(stick: &Known) -> Result<Status, Problem> {
     Err(Problem::default())
 }
 
-/// Without the marks that keep parts in their direction: for files.
-fn plain(text: &str) -> String {
-    text.replace(['\u{2066}', '\u{2068}', '\u{2069}'], "")
-}
-
 async fn write(folder: &gio::File, title: &str, lines: &[Line]) -> Result<(), String> {
     let list = receipt::csv(lines).map_err(|error| error.to_string())?;
     let page = receipt::page(title, lines).into_bytes();
     for (ending, bytes) in [("csv", list), ("html", page)] {
-        let file = folder.child(format!("{title}.{ending}"));
-        let flags = gio::FileCreateFlags::NONE;
-        let written = file
-            .replace_contents_future(bytes, None, false, flags)
-            .await;
-        written.map_err(|(_, error)| error.message().to_owned())?;
+        dialogs::write(folder, &format!("{title}.{ending}"), bytes).await?;
     }
     Ok(())
 }

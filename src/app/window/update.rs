@@ -16,6 +16,7 @@ pub enum Purpose {
     Watch,
     Explain,
     Tidy,
+    Lesson,
     Plan,
     Refresh,
     Practice,
@@ -65,27 +66,27 @@ impl Window {
                 imp.run.borrow().as_ref().is_some_and(|run| is(&run.helper))
             }
             Purpose::Explain | Purpose::Tidy => is(&imp.inside.borrow()),
+            Purpose::Lesson => is(&imp.lesson.borrow().helper),
             Purpose::Practice => is(&imp.making.borrow()),
         }
     }
 
     fn update(&self, purpose: Purpose, update: Update) {
         match (purpose, update) {
-            (Purpose::Listing, Update::Said(Message::Listing(listing))) => self.listed(listing),
-            (Purpose::Listing, Update::Ended(ended)) => self.listing_ended(&ended),
-
-            (Purpose::Watch, Update::Said(Message::Status(status))) => self.watched(*status),
             (
-                Purpose::Watch,
+                purpose,
                 Update::Said(Message::Event(Event::Failed {
                     code,
                     message,
                     hint,
                     ..
                 })),
-            ) => {
-                self.watch_failed(Problem::told(code, &message, &hint));
-            }
+            ) => self.failed(purpose, Problem::told(code, &message, &hint)),
+
+            (Purpose::Listing, Update::Said(Message::Listing(listing))) => self.listed(listing),
+            (Purpose::Listing, Update::Ended(ended)) => self.listing_ended(&ended),
+
+            (Purpose::Watch, Update::Said(Message::Status(status))) => self.watched(*status),
             (Purpose::Watch, Update::Ended(ended)) => self.watch_ended(&ended),
 
             (Purpose::Explain, Update::Said(Message::Explained(explanation))) => {
@@ -95,16 +96,10 @@ impl Window {
                 Purpose::Tidy,
                 Update::Said(Message::Event(Event::Finished { before, after, .. })),
             ) => self.tidied(&before, &after),
-            (
-                Purpose::Explain | Purpose::Tidy,
-                Update::Said(Message::Event(Event::Failed {
-                    code,
-                    message,
-                    hint,
-                    ..
-                })),
-            ) => self.inside_failed(Problem::told(code, &message, &hint)),
             (Purpose::Explain | Purpose::Tidy, Update::Ended(ended)) => self.inside_ended(&ended),
+
+            (Purpose::Lesson, Update::Said(Message::Event(event))) => self.tried(event),
+            (Purpose::Lesson, Update::Ended(ended)) => self.lesson_ended(&ended),
 
             (Purpose::Plan, Update::Said(Message::Plan(plan))) => self.planned(*plan),
             (
@@ -130,17 +125,6 @@ impl Window {
             ) => {
                 self.refreshed(&before, &after, seconds);
             }
-            (
-                Purpose::Plan | Purpose::Refresh,
-                Update::Said(Message::Event(Event::Failed {
-                    code,
-                    message,
-                    hint,
-                    ..
-                })),
-            ) => {
-                self.run_failed(Problem::told(code, &message, &hint));
-            }
             (Purpose::Plan | Purpose::Refresh, Update::Ended(ended)) => self.run_ended(&ended),
 
             (
@@ -150,21 +134,22 @@ impl Window {
                 self.making(done, total);
             }
             (Purpose::Practice, Update::Said(Message::Event(Event::Made { .. }))) => self.made(),
-            (
-                Purpose::Practice,
-                Update::Said(Message::Event(Event::Failed {
-                    code,
-                    message,
-                    hint,
-                    ..
-                })),
-            ) => {
-                self.making_failed(Problem::told(code, &message, &hint));
-            }
             (Purpose::Practice, Update::Ended(ended)) => self.making_ended(&ended),
 
             // Greetings, and what a later helper may add.
             (_, Update::Said(_)) => {}
+        }
+    }
+
+    fn failed(&self, purpose: Purpose, problem: Problem) {
+        match purpose {
+            Purpose::Watch => self.watch_failed(problem),
+            Purpose::Explain | Purpose::Tidy => self.inside_failed(problem),
+            Purpose::Plan | Purpose::Refresh => self.run_failed(problem),
+            Purpose::Practice => self.making_failed(problem),
+            Purpose::Lesson => self.lesson_failed(problem),
+            // Its end tells.
+            Purpose::Listing => {}
         }
     }
 }
