@@ -230,10 +230,9 @@ pub async fn keep(over: &impl IsA<gtk::Window>) -> Option<gtk::gio::File> {
     chosen(chooser).await
 }
 
-/// Writes a file into a folder that a person chose; the reason where it cannot be.
-pub async fn write(folder: &gtk::gio::File, name: &str, bytes: Vec<u8>) -> Result<(), String> {
+/// Writes a file where a person chose; the reason where it cannot be.
+pub async fn write(file: &gtk::gio::File, bytes: Vec<u8>) -> Result<(), String> {
     let flags = gtk::gio::FileCreateFlags::NONE;
-    let file = folder.child(name);
     let written = file
         .replace_contents_future(bytes, None, false, flags)
         .await;
@@ -241,6 +240,19 @@ pub async fn write(folder: &gtk::gio::File, name: &str, bytes: Vec<u8>) -> Resul
         Ok(_) => Ok(()),
         Err((_, error)) => Err(error.message().to_owned()),
     }
+}
+
+/// Asks where to save a file, which is called `name` at first.
+pub async fn save(over: &impl IsA<gtk::Window>, title: &str, name: &str) -> Option<gtk::gio::File> {
+    let chooser = gtk::FileChooserNative::new(
+        Some(title),
+        Some(over),
+        gtk::FileChooserAction::Save,
+        Some(&gettext("_Save")),
+        Some(&gettext("_Cancel")),
+    );
+    chooser.set_current_name(name);
+    chosen(chooser).await
 }
 
 async fn chosen(chooser: gtk::FileChooserNative) -> Option<gtk::gio::File> {

@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import past
 import store
 from cellar import WindowTest, key, wait
 
@@ -56,9 +57,11 @@ def dress(home, name):
 class Pictures(WindowTest):
     """One test a dress, so that one that fails leaves the others."""
 
-    def dressed(self, *arguments, also=()):
+    def dressed(self, *arguments, also=(), before=None):
         home = self.folder()
         width, height, env = dress(home, self.name)
+        if before:
+            before(home)
         window = self.window(*arguments, env={**env, **dict(also)}, user_home=home)
         window.size = (width, height)
         return window
@@ -109,6 +112,8 @@ class Pictures(WindowTest):
         wait(lambda: not self.refreshing(window), "the end", 180)
         self.take(window, "done", 2)
         window.stop()
+
+        self.take_history()
 
         window = self.dressed(self.practice("Ana"), also=self.waiting())
         wait(window.gauge, "a gauge")
@@ -173,6 +178,26 @@ class Pictures(WindowTest):
         self.take(window, "notebook")
         key("alt+Left")
         wait(window.gauge, "a gauge")
+
+    def take_history(self):
+        stick = self.practice("Ana")
+        now = past.status(stick)["overlay"]["percent"]
+        grown = [20 + 3 * (day // 2) + 4 * (day // 7) for day in range(36)]
+        since = [now * (day + max(0, day - 14)) / 33 for day in range(24)]
+        window = self.dressed(stick, before=lambda home: past.plant(home, stick, grown + since, marks=[36]))
+        wait(window.gauge, "a gauge")
+        window.front()
+        self.take(window, "forecast")
+        key("ctrl+h")
+        time.sleep(2)
+        self.take(window, "history")
+        day, _, term, _ = [node for node in window.nodes() if node.get_role_name() == "push button"][-4:]
+        term.get_action_iface().do_action(0)
+        self.take(window, "history-term")
+        day.get_action_iface().do_action(0)
+        store.fill(stick, now + 3)
+        self.take(window, "history-day", 3)
+        window.stop()
 
     def refreshing(self, window):
         for pid in window.helpers():

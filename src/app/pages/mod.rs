@@ -2,6 +2,7 @@
 
 use gtk::prelude::*;
 
+mod history;
 mod inside;
 mod lesson;
 mod practice;
@@ -9,6 +10,7 @@ mod refresh;
 mod stick;
 mod table;
 
+pub use history::HistoryPage;
 pub use inside::InsidePage;
 pub use lesson::{Asked, LessonPage};
 pub use practice::PracticePage;

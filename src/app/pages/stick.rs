@@ -2,12 +2,13 @@
 
 use super::turn;
 use crate::gauge::Gauge;
+use crate::history::{self, Forecast};
 use crate::known::{Kind, Known};
 use crate::trouble::{Problem, Trouble};
 use crate::words::{self, Level, fill, size};
 use adw::prelude::*;
 use adw::subclass::prelude::*;
-use gettextrs::{gettext, ngettext};
+use gettextrs::gettext;
 use gtk::glib;
 use std::cell::RefCell;
 use sugar_cellar::protocol::{ImageKind, OverlayKind, OverlayState, Pending, Status};
@@ -46,6 +47,8 @@ mod imp {
         pub lesson: TemplateChild<adw::ActionRow>,
         #[template_child]
         pub more: TemplateChild<adw::PreferencesGroup>,
+        #[template_child]
+        pub history: TemplateChild<adw::ActionRow>,
         #[template_child]
         pub details: TemplateChild<adw::ExpanderRow>,
         #[template_child]
@@ -108,8 +111,14 @@ impl StickPage {
         self.imp().views.visible_child_name().as_deref() == Some("trouble")
     }
 
-    /// What was read; `days` until it is full, `refreshing` while a refresh of it runs.
-    pub fn status(&self, stick: &Known, status: &Status, days: Option<u32>, refreshing: bool) {
+    /// What was read; `forecast`: when it will be full, `refreshing` while a refresh of it runs.
+    pub fn status(
+        &self,
+        stick: &Known,
+        status: &Status,
+        forecast: Option<Forecast>,
+        refreshing: bool,
+    ) {
         let imp = self.imp();
         let overlay = &status.overlay;
         let level = Level::of(overlay);
@@ -133,15 +142,16 @@ impl StickPage {
         imp.room.set_label(&words::room(overlay));
         imp.room
             .set_visible(keeps && !matches!(level, Level::Full | Level::Broken));
-        say(&imp.forecast, days.map(forecast));
+        say(&imp.forecast, forecast.map(history::expected));
         say(&imp.note, (stick.kind == Kind::Practice).then(practice));
         say(&imp.pending, status.pending.map(pending));
         self.refresh_button(level, status, refreshing);
         let holds = keeps && overlay.state != OverlayState::Empty;
         let lesson = stick.experiments().is_some();
         imp.inside.set_visible(holds && !refreshing);
+        imp.history.set_visible(keeps);
         imp.lesson.set_visible(lesson && !refreshing);
-        imp.more.set_visible((holds || lesson) && !refreshing);
+        imp.more.set_visible(keeps);
         self.facts(stick, status);
         turn(&imp.views, "ready");
     }
@@ -203,18 +213,6 @@ fn practice() -> String {
     gettext(
         "This is a practice stick inside this computer. Nothing can go wrong: refresh it and see what happens.",
     )
-}
-
-fn forecast(days: u32) -> String {
-    if days == 0 {
-        return gettext("If it goes on like this, it is full within a day");
-    }
-    let text = ngettext(
-        "If it goes on like this, it is full in about {days} school day",
-        "If it goes on like this, it is full in about {days} school days",
-        days,
-    );
-    fill(&text, &[("days", &days.to_string())])
 }
 
 fn pending(pending: Pending) -> String {

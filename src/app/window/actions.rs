@@ -23,6 +23,8 @@ impl Window {
             entry("open", Window::choose),
             entry("back", Window::step_back),
             entry("inside", Window::look_inside),
+            entry("history", Window::look_back),
+            entry("history-save", Window::save_history),
             entry("tidy", Window::tidy),
             entry("lesson", Window::begin_lesson),
             entry("lesson-chosen", Window::enable),
@@ -69,6 +71,11 @@ impl Window {
         on("table-stop", table);
         on("refresh", page == Page::Stick && can_be && !table);
         on("inside", selected.is_some());
+        let seen = selected
+            .as_ref()
+            .is_some_and(|stick| stick.status.is_some());
+        on("history", page == Page::Stick && seen);
+        on("history-save", page == Page::History);
         on("tidy", page == Page::Inside && can_be && !table);
         on(
             "lesson",
@@ -120,6 +127,7 @@ impl Window {
             Page::Refresh => self.leave_refresh(),
             Page::Inside => self.leave_inside(),
             Page::Lesson => self.leave_lesson(),
+            Page::History => self.leave_history(),
             Page::Table => self.leave_table(),
             Page::Stick | Page::Looking | Page::None => {
                 self.imp().leaflet.set_visible_child(&*self.imp().sidebar)

@@ -249,9 +249,6 @@ impl Window {
         let name = self.selected().map(|stick| stick.name());
         let window = self.clone();
         glib::spawn_future_local(async move {
-            let Some(folder) = dialogs::keep(&window).await else {
-                return;
-            };
             let now = glib::DateTime::now_local();
             let day = now.and_then(|now| now.format("%Y-%m-%d %H.%M"));
             let title = fill(
@@ -259,11 +256,15 @@ impl Window {
                 &[("day", &day.unwrap_or_default())],
             );
             let title = plain(&title);
+            let ask = gettext("Save as a Page");
+            let Some(file) = dialogs::save(&window, &ask, &format!("{title}.html")).await else {
+                return;
+            };
             let page = lesson::page(&title, &name.unwrap_or_default(), &entries);
-            let said = match dialogs::write(&folder, &format!("{title}.html"), page.into()).await {
+            let said = match dialogs::write(&file, page.into()).await {
                 Ok(()) => fill(
-                    &gettext("The notebook is in {folder}."),
-                    &[("folder", &folder.parse_name())],
+                    &gettext("The notebook is in {file}."),
+                    &[("file", &file.parse_name())],
                 ),
                 Err(reason) => fill(
                     &gettext("The notebook was not saved: {reason}."),

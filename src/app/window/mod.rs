@@ -1,10 +1,12 @@
 //! The window: which page is shown, and what the person asks for.
 //!
 //! [`sticks`] finds, selects and watches sticks; [`run`] refreshes one; [`practice`] makes a
-//! practice stick; [`inside`] shows what fills one, [`lesson`] leads through the experiments,
-//! [`table`] refreshes several; [`update`] is where everything that a helper says arrives.
+//! practice stick; [`inside`] shows what fills one, [`history`] what it held earlier, [`lesson`]
+//! leads through the experiments, [`table`] refreshes several; [`update`] is where everything that
+//! a helper says arrives.
 
 mod actions;
+mod history;
 mod inside;
 mod lesson;
 mod practice;
@@ -14,7 +16,9 @@ mod sticks;
 mod table;
 mod update;
 
-use crate::pages::{self, InsidePage, LessonPage, PracticePage, RefreshPage, StickPage, TablePage};
+use crate::pages::{
+    self, HistoryPage, InsidePage, LessonPage, PracticePage, RefreshPage, StickPage, TablePage,
+};
 use crate::settings;
 use crate::volumes::Volumes;
 use adw::prelude::*;
@@ -31,6 +35,7 @@ pub enum Page {
     Stick,
     Inside,
     Lesson,
+    History,
     Table,
     Refresh,
     Practice,
@@ -44,6 +49,7 @@ impl Page {
             Page::Stick => "stick",
             Page::Inside => "inside",
             Page::Lesson => "lesson",
+            Page::History => "history",
             Page::Table => "table",
             Page::Refresh => "refresh",
             Page::Practice => "practice",
@@ -80,6 +86,8 @@ mod imp {
         #[template_child]
         pub lesson_page: TemplateChild<LessonPage>,
         #[template_child]
+        pub history_page: TemplateChild<HistoryPage>,
+        #[template_child]
         pub table_page: TemplateChild<TablePage>,
         #[template_child]
         pub refresh_page: TemplateChild<RefreshPage>,
@@ -107,6 +115,7 @@ mod imp {
             StickPage::ensure_type();
             InsidePage::ensure_type();
             LessonPage::ensure_type();
+            HistoryPage::ensure_type();
             TablePage::ensure_type();
             RefreshPage::ensure_type();
             PracticePage::ensure_type();
@@ -213,12 +222,19 @@ impl Window {
         let page = imp.page.get();
         let inner = matches!(
             page,
-            Page::Inside | Page::Lesson | Page::Table | Page::Refresh | Page::Practice
+            Page::Inside
+                | Page::History
+                | Page::Lesson
+                | Page::Table
+                | Page::Refresh
+                | Page::Practice
         );
         let folded = imp.leaflet.is_folded() && imp.sidebar.is_visible();
         imp.back.set_visible(inner || folded);
         let name = match page {
-            Page::Stick | Page::Inside | Page::Lesson => self.selected().map(|stick| stick.name()),
+            Page::Stick | Page::Inside | Page::History | Page::Lesson => {
+                self.selected().map(|stick| stick.name())
+            }
             Page::Refresh => imp.run.borrow().as_ref().map(|run| run.name.clone()),
             _ => None,
         };

@@ -11,7 +11,7 @@ use crate::plan_words::{self, Fact};
 use crate::route::{self, Access, Verb};
 use crate::trouble::Problem;
 use crate::words::{self, fill};
-use crate::{agent, copy, desktop, dialogs, forecast, volumes};
+use crate::{agent, copy, desktop, dialogs, history, volumes};
 use adw::prelude::*;
 use adw::subclass::prelude::*;
 use gettextrs::gettext;
@@ -267,7 +267,8 @@ impl Window {
         {
             let mut sticks = self.imp().sticks.borrow_mut();
             let now = glib::DateTime::now_local().map_or(0, |now| now.to_unix());
-            sticks.histories.of(&forecast::key(after)).refreshed = Some(now);
+            let kept = sticks.histories.of(&history::key(after));
+            kept.refreshed_by(&before.overlay, &after.overlay, now);
             if let Some(known) = sticks.known.iter_mut().find(|known| known.key == stick.key) {
                 known.status = Some(after.clone());
             }

@@ -5,7 +5,7 @@ use super::{Page, Window};
 use crate::agent;
 use crate::client::{Call, Ended};
 use crate::desktop;
-use crate::forecast::{self, Histories};
+use crate::history::{self, Histories};
 use crate::known::{self, Kind, Known};
 use crate::route::{self, Access, Verb};
 use crate::trouble::Problem;
@@ -225,20 +225,23 @@ impl Window {
         };
         self.show_status(&stick, &status);
         self.follow_lesson(status.overlay.percent);
+        if self.imp().page.get() == Page::History {
+            self.fill_history(&status);
+        }
         self.fill_rows();
         self.headings();
     }
 
     pub(super) fn show_status(&self, stick: &Known, status: &Status) {
-        let days = {
+        let forecast = {
             let sticks = self.imp().sticks.borrow();
-            let history = sticks.histories.get(&forecast::key(status));
-            history.and_then(|history| history.days_left(&status.overlay))
+            let kept = sticks.histories.get(&history::key(status));
+            kept.and_then(|kept| kept.forecast(history::wall(), &status.overlay))
         };
         let refreshing = self.run_is_of(&stick.key);
         self.imp()
             .stick_page
-            .status(stick, status, days, refreshing);
+            .status(stick, status, forecast, refreshing);
     }
 
     pub(super) fn watch_failed(&self, problem: Problem) {
@@ -265,14 +268,16 @@ impl Window {
 
     /// Keeps what a stick holds today, and tells once when it fills up.
     fn note(&self, key: &str, status: &Status) {
-        let now = glib::DateTime::now_local()
-            .map_or(0, |now| now.to_unix() + now.utc_offset().as_seconds());
+        // What is seen before the histories are read is noted when they are.
+        if !self.imp().sticks.borrow().remembered {
+            return;
+        }
         let (news, crossed, name) = {
             let mut sticks = self.imp().sticks.borrow_mut();
             let name = sticks.find(key).map(Known::name).unwrap_or_default();
-            let history = sticks.histories.of(&forecast::key(status));
-            let news = history.note(forecast::day(now), &status.overlay);
-            let crossed = history.crossed(status.overlay.percent);
+            let kept = sticks.histories.of(&history::key(status));
+            let news = kept.note(history::wall(), &status.overlay);
+            let crossed = kept.crossed(status.overlay.percent);
             (news, crossed, name)
         };
         if let (Some(level), Some(application)) = (crossed, self.application()) {
@@ -288,7 +293,7 @@ impl Window {
         let sticks = self.imp().sticks.borrow();
         let history = sticks
             .histories
-            .get(&forecast::key(stick.status.as_ref()?))?;
+            .get(&history::key(stick.status.as_ref()?))?;
         let date = glib::DateTime::from_unix_local(history.refreshed?)
             .ok()?
             .format("%x")
@@ -300,13 +305,19 @@ impl Window {
     pub(super) fn remember_histories(&self) {
         let window = self.downgrade();
         glib::spawn_future_local(async move {
-            let read = gio::spawn_blocking(|| forecast::read(&forecast::file()))
+            let read = gio::spawn_blocking(|| history::read(&history::file()))
                 .await
                 .unwrap_or_default();
-            if let Some(window) = window.upgrade() {
+            let Some(window) = window.upgrade() else {
+                return;
+            };
+            {
                 let mut sticks = window.imp().sticks.borrow_mut();
                 sticks.histories = read;
                 sticks.remembered = true;
+            }
+            if let Some(status) = window.selected().and_then(|stick| stick.status) {
+                window.watched(status);
             }
         });
     }
@@ -319,7 +330,7 @@ impl Window {
         }
         let histories = sticks.histories.clone();
         gio::spawn_blocking(move || {
-            if let Err(error) = forecast::write(&forecast::file(), &histories) {
+            if let Err(error) = history::write(&history::file(), &histories) {
                 glib::g_info!("sugar-cellar", "history: {error}");
             }
         });

@@ -9,7 +9,7 @@ use crate::receipt::{self, Line};
 use crate::route::{self, Verb};
 use crate::trouble::Problem;
 use crate::words::{self, fill, plain};
-use crate::{agent, desktop, dialogs, forecast, volumes};
+use crate::{agent, desktop, dialogs, history, volumes};
 use adw::prelude::*;
 use adw::subclass::prelude::*;
 use gettextrs::gettext;
@@ -87,7 +87,10 @@ impl Window {
             if let Some(known) = known {
                 known.status = Some(status.clone());
             }
+            let kept = sticks.histories.of(&history::key(&status));
+            kept.note(history::wall(), &status.overlay);
         }
+        self.keep_histories();
         let stick = Known {
             status: Some(status.clone()),
             ..stick.clone()
@@ -241,7 +244,8 @@ impl Window {
                 line.outcome = gettext("refreshed");
                 let mut sticks = self.imp().sticks.borrow_mut();
                 let now = now.map_or(0, |now| now.to_unix());
-                sticks.histories.of(&forecast::key(&after)).refreshed = Some(now);
+                let kept = sticks.histories.of(&history::key(&after));
+                kept.refreshed_by(&before.overlay, &after.overlay, now);
                 let known = sticks.known.iter_mut().find(|known| known.key == stick.key);
                 if let Some(known) = known {
                     known.status = Some(after);
@@ -337,7 +341,7 @@ async fn write(folder: &gio::File, title: &str, lines: &[Line]) -> Result<(), St
     let list = receipt::csv(lines).map_err(|error| error.to_string())?;
     let page = receipt::page(title, lines).into_bytes();
     for (ending, bytes) in [("csv", list), ("html", page)] {
-        dialogs::write(folder, &format!("{title}.{ending}"), bytes).await?;
+        dialogs::write(&folder.child(format!("{title}.{ending}")), bytes).await?;
     }
     Ok(())
 }
