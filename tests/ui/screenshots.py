@@ -188,6 +188,8 @@ class Pictures(WindowTest):
         wait(window.gauge, "a gauge")
         window.front()
         self.take(window, "forecast")
+        # The chart tells of what is pointed at.
+        subprocess.run(["xdotool", "mousemove", "1279", "999"], check=True)
         key("ctrl+h")
         time.sleep(2)
         self.take(window, "history")

@@ -81,16 +81,18 @@ impl Window {
                 return;
             }
         };
-        {
+        let news = {
             let mut sticks = self.imp().sticks.borrow_mut();
             let known = sticks.known.iter_mut().find(|known| known.key == stick.key);
             if let Some(known) = known {
                 known.status = Some(status.clone());
             }
             let kept = sticks.histories.of(&history::key(&status));
-            kept.note(history::wall(), &status.overlay);
+            kept.note(history::wall(), &status.overlay)
+        };
+        if news {
+            self.keep_histories();
         }
-        self.keep_histories();
         let stick = Known {
             status: Some(status.clone()),
             ..stick.clone()
