@@ -9,6 +9,8 @@
 //! instant between, `image (+) overlay` is what the learner has.
 
 pub mod check;
+pub mod clean;
+mod clutter;
 pub mod error;
 pub mod experiment;
 pub mod explain;

@@ -346,10 +346,79 @@ pub struct Explanation {
     pub equal_sectors: Option<Sectors>,
     /// Files and folders by kind, the largest sum first.
     pub kinds: Vec<KindSum>,
+    /// What may go without loss of what a person made, the largest sum first.
+    #[serde(default)]
+    pub clutter: Vec<ClutterSum>,
+    /// The largest entries of Sugar's Journal, the largest first; [`JournalEntry::MOST`] at the most.
+    #[serde(default)]
+    pub journal_entries: Vec<JournalEntry>,
     /// How many things in the file system could not be made out; 0 in a whole one.
     pub unclear: u64,
     /// Each file and folder that owns something, the largest first.
     pub entries: Vec<Entry>,
+}
+
+/// What may go from a running system without loss of what a person made; or, the trash, of what
+/// they still want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clutter {
+    /// What a person's programs keep to be quicker.
+    Caches,
+    /// Small pictures of a person's files.
+    Thumbnails,
+    /// A person's trash.
+    Trash,
+    /// The system's older logs.
+    Logs,
+    /// What the system kept of programs that crashed.
+    Crashes,
+    /// Packages that were downloaded and are installed, and lists of them.
+    Packages,
+}
+
+impl Clutter {
+    /// All of it.
+    pub const ALL: [Clutter; 6] = [
+        Clutter::Caches,
+        Clutter::Thumbnails,
+        Clutter::Trash,
+        Clutter::Logs,
+        Clutter::Crashes,
+        Clutter::Packages,
+    ];
+
+    /// Whether it is a person's own, and not the system's.
+    pub fn is_own(self) -> bool {
+        matches!(self, Clutter::Caches | Clutter::Thumbnails | Clutter::Trash)
+    }
+}
+
+/// All of one kind that may go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClutterSum {
+    /// Which.
+    pub clutter: Clutter,
+    /// How many files.
+    pub number: u64,
+    /// What they own of the overlay.
+    pub sectors: Sectors,
+}
+
+/// An entry of Sugar's Journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// Its folder, as an [`Entry::path`].
+    pub path: String,
+    /// Its title; none where it cannot be read.
+    pub title: Option<String>,
+    /// What its files and folders own of the overlay.
+    pub sectors: Sectors,
+}
+
+impl JournalEntry {
+    /// So many of them are told.
+    pub const MOST: usize = 10;
 }
 
 /// The parts of what an overlay uses.
@@ -567,6 +636,19 @@ pub enum Event {
         after_sectors: Sectors,
         /// The overlay's size.
         total_sectors: Sectors,
+    },
+    /// Files were removed from the system that runs.
+    Cleaned {
+        /// Which stick.
+        stick: String,
+        /// What it took.
+        seconds: f64,
+        /// What was removed.
+        what: Clutter,
+        /// How many files.
+        files: u64,
+        /// What they took.
+        bytes: Bytes,
     },
     /// One stick failed.
     Failed {

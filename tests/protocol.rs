@@ -286,6 +286,16 @@ fn what_fills_an_overlay() {
                 number: 1,
                 sectors: Sectors(8),
             }],
+            clutter: vec![ClutterSum {
+                clutter: Clutter::Logs,
+                number: 3,
+                sectors: Sectors(8),
+            }],
+            journal_entries: vec![JournalEntry {
+                path: "home/ana/.sugar/default/datastore/4f/4f1c".into(),
+                title: Some("A cat".into()),
+                sectors: Sectors(8),
+            }],
             unclear: 0,
             entries: vec![Entry {
                 path: "home/ana/cat.jpg".into(),
@@ -301,8 +311,25 @@ fn what_fills_an_overlay() {
         "used_sectors":64,"total_sectors":1024,"chunk_sectors":8,
         "sums":{"file_sectors":8,"folder_sectors":8,"record_sectors":8,"journal_sectors":8,
         "deleted_sectors":8,"list_sectors":16,"unused_sectors":8},"equal_sectors":null,
-        "kinds":[{"kind":"picture","number":1,"sectors":8}],"unclear":0,
+        "kinds":[{"kind":"picture","number":1,"sectors":8}],
+        "clutter":[{"clutter":"logs","number":3,"sectors":8}],
+        "journal_entries":[{"path":"home/ana/.sugar/default/datastore/4f/4f1c","title":"A cat","sectors":8}],"unclear":0,
         "entries":[{"path":"home/ana/cat.jpg","kind":"picture","sectors":8,"equal_sectors":0}]}}"#,
+    );
+}
+
+#[test]
+fn what_was_removed() {
+    let cleaned = Event::Cleaned {
+        stick: "live".into(),
+        seconds: 0.5,
+        what: Clutter::Packages,
+        files: 12,
+        bytes: Bytes(4096),
+    };
+    pinned(
+        &cleaned,
+        r#"{"event":"cleaned","stick":"live","seconds":0.5,"what":"packages","files":12,"bytes":4096}"#,
     );
 }
 

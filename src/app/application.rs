@@ -104,6 +104,7 @@ fn actions(application: &adw::Application) {
         ("win.refresh", "<Control>r"),
         ("win.inside", "<Control>i"),
         ("win.lesson", "<Control>e"),
+        ("win.space", "<Control>s"),
         ("win.history", "<Control>h"),
         ("win.table", "<Control>t"),
         ("win.look", "F5"),

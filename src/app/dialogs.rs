@@ -2,10 +2,13 @@
 
 use crate::config;
 use crate::trouble::Problem;
+use crate::words::fill;
 use adw::prelude::*;
 use gettextrs::gettext;
 use gtk::glib;
 use std::cell::RefCell;
+use sugar_cellar::helper::kinds;
+use sugar_cellar::protocol::Clutter;
 
 fn window_of(widget: &impl IsA<gtk::Widget>) -> Option<gtk::Window> {
     widget.root().and_downcast()
@@ -103,6 +106,30 @@ pub async fn restart(over: &impl IsA<gtk::Widget>) -> bool {
         ],
     );
     answer(&dialog).await == "restart"
+}
+
+/// Whether to remove what may go.
+pub async fn clean(over: &impl IsA<gtk::Widget>, clutter: Clutter) -> bool {
+    let what = kinds::clutter(clutter);
+    let heading = fill(&gettext("Remove {what}?"), &[("what", &what)]);
+    let body = match clutter {
+        Clutter::Trash => gettext(
+            "What is in the trash is gone for good then. Other people's trash on this stick stays.",
+        ),
+        _ => gettext("Nothing that somebody made is removed. It cannot be undone."),
+    };
+    let dialog = question(
+        over,
+        &heading,
+        &body,
+        &[
+            ("stay", &gettext("_Leave It")),
+            ("remove", &gettext("_Remove")),
+        ],
+    );
+    dialog.set_response_appearance("remove", adw::ResponseAppearance::Destructive);
+    dialog.set_default_response(Some("stay"));
+    answer(&dialog).await == "remove"
 }
 
 /// A question with these answers: the first leaves all as it is, the last is suggested.

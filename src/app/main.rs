@@ -4,6 +4,7 @@ mod agent;
 mod application;
 mod asking;
 mod client;
+mod clutter;
 mod config;
 mod copy;
 mod desktop;

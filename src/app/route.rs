@@ -1,7 +1,9 @@
 //! Whether the helper is started directly or through `pkexec`, and what it is given as STICK.
 
 use crate::client::Call;
+use crate::clutter;
 use crate::known::{Kind, Known};
+use sugar_cellar::protocol::Clutter;
 
 /// What the window asks of the helper about one stick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +11,7 @@ pub enum Verb {
     Watch,
     Explain,
     Tidy,
+    Clean(Clutter),
     Plan,
     Refresh,
 }
@@ -20,6 +23,7 @@ impl Verb {
             Verb::Watch => "watch",
             Verb::Explain => "explain",
             Verb::Tidy => "tidy",
+            Verb::Clean(_) => "clean",
             Verb::Plan => "plan",
             Verb::Refresh => "refresh",
         }
@@ -27,7 +31,7 @@ impl Verb {
 
     /// Whether it changes the stick.
     pub fn changes(self) -> bool {
-        matches!(self, Verb::Tidy | Verb::Refresh)
+        matches!(self, Verb::Tidy | Verb::Clean(_) | Verb::Refresh)
     }
 
     /// Its polkit action.
@@ -56,7 +60,11 @@ pub fn call(verb: Verb, stick: &Known, access: Access) -> Option<Call> {
             access.read
         };
     let (named, asked) = match (stick.kind, &stick.path, &stick.device) {
-        (Kind::Booted, ..) => ("live".to_owned(), !access.root),
+        (Kind::Booted, ..) => {
+            // A person's own files are removed as that person.
+            let own = matches!(verb, Verb::Clean(clutter) if clutter.is_own());
+            ("live".to_owned(), !access.root && !own)
+        }
         (_, Some(path), _) if enough => (path.to_string_lossy().into_owned(), false),
         (_, _, Some(device)) => (device.clone(), !access.root),
         _ => return None,
@@ -66,6 +74,7 @@ pub fn call(verb: Verb, stick: &Known, access: Access) -> Option<Call> {
         Verb::Refresh => arguments.push("--yes".into()),
         // All that an overlay holds may take minutes to read.
         Verb::Explain => arguments.push("--quick".into()),
+        Verb::Clean(clutter) => arguments.push(clutter::word(clutter).into()),
         _ => {}
     }
     Some(Call { arguments, asked })
@@ -128,6 +137,18 @@ mod tests {
         let booted = stick(Kind::Booted, Some("/run/initramfs/live"), Some("/dev/sda1"));
         let call = call(Verb::Plan, &booted, ALL).unwrap();
         assert_eq!((call.arguments[1].as_str(), call.asked), ("live", true));
+    }
+
+    #[test]
+    fn whoever_removes_their_own_files_is_not_asked() {
+        let booted = stick(Kind::Booted, Some("/run/initramfs/live"), None);
+        let asked = |clutter| {
+            let call = call(Verb::Clean(clutter), &booted, READ).unwrap();
+            assert_eq!(call.arguments, ["clean", "live", clutter::word(clutter)]);
+            call.asked
+        };
+        assert!(!asked(Clutter::Trash));
+        assert!(asked(Clutter::Logs));
     }
 
     #[test]

@@ -4,8 +4,9 @@
 //! its journal put in place; one of the file system's own records; or nothing any more, which is
 //! what a deleted file leaves behind. [`owners`] finds out which, [`names`] what the owners are
 //! called, [`kind`] what is known of a file by its name, [`same`] which chunks hold what the image
-//! holds.
+//! holds, [`economy`] what may go.
 
+mod economy;
 mod kind;
 mod names;
 mod owners;
@@ -89,6 +90,8 @@ pub fn explain<F: Folder>(
         chunk_sectors: of_chunk,
         equal_sectors: options.compare.then_some(tally.equal),
         kinds: by_kind(&entries),
+        clutter: economy::clutter(&entries),
+        journal_entries: economy::journal(&entries, |path| economy::title(&fs, path))?,
         sums: tally.sums,
         unclear,
         entries,
@@ -128,6 +131,9 @@ pub fn upper(folder: &DiskFolder, name: &str, progress: &dyn Progress) -> Result
         chunk_sectors: Sectors(0),
         equal_sectors: None,
         kinds: by_kind(&entries),
+        clutter: economy::clutter(&entries),
+        // Their titles lie in the image, or beside it: that is not looked for.
+        journal_entries: economy::journal(&entries, |_| Ok(None))?,
         sums,
         unclear: u64::from(!size.complete),
         entries,

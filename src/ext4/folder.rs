@@ -46,6 +46,24 @@ impl FileSystem<'_> {
         Ok(Some(at))
     }
 
+    /// The contents of a file, up to a block's length; none where its first block has none.
+    ///
+    /// # Errors
+    /// Those of reading; damaged.
+    pub fn beginning(&self, file: &Inode) -> Result<Option<Vec<u8>>> {
+        for run in self.runs(file) {
+            let run = run.map_err(Error::from)?;
+            if run.kind == Kind::Data {
+                let mut bytes = Vec::new();
+                self.read_block(run.block, &mut bytes)?;
+                let whole = usize::try_from(file.bytes).unwrap_or(usize::MAX);
+                bytes.truncate(whole);
+                return Ok((run.file_block == 0).then_some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
     /// Calls `visit` with each name in a block of a folder, and the inode that it names; `.` and
     /// `..` are among them. False where the block contradicts itself: what stands behind that is
     /// passed over.

@@ -1,6 +1,6 @@
 //! What kinds of files are called, at the terminal and in the window.
 
-use crate::protocol::EntryKind;
+use crate::protocol::{Clutter, EntryKind};
 use gettextrs::gettext;
 
 /// What a kind is called.
@@ -19,5 +19,17 @@ pub fn name(kind: EntryKind) -> String {
         EntryKind::Other => gettext("Other files"),
         EntryKind::Nameless => gettext("Deleted, but still open"),
         EntryKind::Folder => gettext("Folders"),
+    }
+}
+
+/// What may go is called.
+pub fn clutter(clutter: Clutter) -> String {
+    match clutter {
+        Clutter::Caches => gettext("Caches"),
+        Clutter::Thumbnails => gettext("Thumbnails"),
+        Clutter::Trash => gettext("Trash"),
+        Clutter::Logs => gettext("Old logs"),
+        Clutter::Crashes => gettext("Crash dumps"),
+        Clutter::Packages => gettext("Downloaded packages"),
     }
 }

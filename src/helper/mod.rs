@@ -7,6 +7,7 @@
 mod ask;
 mod cancel;
 mod check;
+mod clean;
 mod console;
 mod enlarge;
 mod experiment;
@@ -103,6 +104,7 @@ enum Verb {
     Plan(plan::Args),
     Refresh(refresh::Args),
     Tidy(tidy::Args),
+    Clean(clean::Args),
     Enlarge(enlarge::Args),
     Check(check::Args),
     Practice(practice::Args),
@@ -157,6 +159,7 @@ impl Verb {
             Verb::Plan(args) => plan::run(args, console),
             Verb::Refresh(args) => refresh::run(args, console),
             Verb::Tidy(args) => tidy::run(args, console),
+            Verb::Clean(args) => clean::run(args, console),
             Verb::Enlarge(args) => enlarge::run(args, console),
             Verb::Check(args) => check::run(args, console),
             Verb::Practice(args) => practice::run(args, console),

@@ -41,6 +41,7 @@ pub const ALL: &[Contract] = &[
     contract("plan", Does::Look, &[]),
     contract("refresh", Does::Change, &["--yes"]),
     contract("tidy", Does::Change, &[]),
+    contract("clean", Does::Nothing, &[]),
     contract("enlarge", Does::Change, &["+1M"]),
     contract("check", Does::Look, &[]),
     contract("practice", Does::Nothing, &[]),

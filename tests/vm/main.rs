@@ -11,6 +11,7 @@
 
 mod booted;
 mod borrowed;
+mod cleaned;
 mod commands;
 mod cut;
 mod engines;

@@ -323,6 +323,8 @@ mod tests {
             chunk_sectors: Sectors(8),
             equal_sectors: None,
             kinds: Vec::new(),
+            clutter: Vec::new(),
+            journal_entries: Vec::new(),
             unclear: 0,
             entries: entries.iter().map(entry).collect(),
             sums,

@@ -7,6 +7,7 @@ mod inside;
 mod lesson;
 mod practice;
 mod refresh;
+mod space;
 mod stick;
 mod table;
 
@@ -15,6 +16,7 @@ pub use inside::InsidePage;
 pub use lesson::{Asked, LessonPage};
 pub use practice::PracticePage;
 pub use refresh::{RefreshPage, View as RefreshView};
+pub use space::SpacePage;
 pub use stick::StickPage;
 pub use table::TablePage;
 

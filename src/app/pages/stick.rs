@@ -44,6 +44,8 @@ mod imp {
         #[template_child]
         pub inside: TemplateChild<adw::ActionRow>,
         #[template_child]
+        pub space: TemplateChild<adw::ActionRow>,
+        #[template_child]
         pub lesson: TemplateChild<adw::ActionRow>,
         #[template_child]
         pub more: TemplateChild<adw::PreferencesGroup>,
@@ -149,6 +151,7 @@ impl StickPage {
         let holds = keeps && overlay.state != OverlayState::Empty;
         let lesson = stick.experiments().is_some();
         imp.inside.set_visible(holds && !refreshing);
+        imp.space.set_visible(holds && !refreshing);
         imp.history.set_visible(keeps);
         imp.lesson.set_visible(lesson && !refreshing);
         imp.more.set_visible(keeps);

@@ -23,6 +23,7 @@ impl Window {
             entry("open", Window::choose),
             entry("back", Window::step_back),
             entry("inside", Window::look_inside),
+            entry("space", Window::look_for_space),
             entry("history", Window::look_back),
             entry("history-save", Window::save_history),
             entry("tidy", Window::tidy),
@@ -45,7 +46,13 @@ impl Window {
         let image = gio::ActionEntry::builder("open-image")
             .activate(|window: &Window, _, _| window.choose_image())
             .build();
-        self.add_action_entries([image]);
+        let clean = gio::ActionEntry::builder("clean")
+            .parameter_type(Some(glib::VariantTy::STRING))
+            .activate(|window: &Window, _, what| {
+                window.clean(what.and_then(glib::Variant::str).unwrap_or_default());
+            })
+            .build();
+        self.add_action_entries([image, clean]);
     }
 
     /// Only what makes sense on this page can be done.
@@ -71,12 +78,14 @@ impl Window {
         on("table-stop", table);
         on("refresh", page == Page::Stick && can_be && !table);
         on("inside", selected.is_some());
+        on("space", selected.is_some());
         let seen = selected
             .as_ref()
             .is_some_and(|stick| stick.status.is_some());
         on("history", page == Page::Stick && seen);
         on("history-save", page == Page::History);
-        on("tidy", page == Page::Inside && can_be && !table);
+        let from = matches!(page, Page::Inside | Page::Space);
+        on("tidy", from && can_be && !table);
         on(
             "lesson",
             matches!(page, Page::Stick | Page::Lesson)
@@ -125,7 +134,7 @@ impl Window {
         match self.imp().page.get() {
             Page::Practice => self.leave_practice(),
             Page::Refresh => self.leave_refresh(),
-            Page::Inside => self.leave_inside(),
+            Page::Inside | Page::Space => self.leave_inside(),
             Page::Lesson => self.leave_lesson(),
             Page::History => self.leave_history(),
             Page::Table => self.leave_table(),

@@ -27,7 +27,7 @@ impl Window {
     }
 
     /// Starts the helper for it.
-    fn begin_inside(&self, stick: &Known, verb: Verb) {
+    pub(super) fn begin_inside(&self, stick: &Known, verb: Verb) {
         let (window, stick) = (self.downgrade(), stick.clone());
         glib::spawn_future_local(async move {
             let access = access(stick.path.clone()).await;
@@ -40,6 +40,7 @@ impl Window {
             };
             let purpose = match verb {
                 Verb::Tidy => Purpose::Tidy,
+                Verb::Clean(_) => Purpose::Clean,
                 _ => Purpose::Explain,
             };
             match call {
@@ -55,6 +56,10 @@ impl Window {
     /// It is known; the tree is made of it on a thread.
     pub(super) fn explained(&self, explanation: Explanation) {
         self.imp().inside.take();
+        if self.imp().page.get() == Page::Space {
+            self.show_space(&explanation);
+            return;
+        }
         let window = self.downgrade();
         glib::spawn_future_local(async move {
             let tree = gio::spawn_blocking(move || Tree::new(&explanation)).await;
@@ -78,7 +83,10 @@ impl Window {
         }
         // It is read while it changes, and would be read again and again.
         self.imp().sticks.borrow_mut().watch = None;
-        self.imp().inside_page.looking();
+        match self.imp().page.get() {
+            Page::Space => self.imp().space_page.looking(),
+            _ => self.imp().inside_page.looking(),
+        }
         self.begin_inside(&stick, Verb::Tidy);
     }
 
@@ -105,7 +113,10 @@ impl Window {
 
     pub(super) fn inside_failed(&self, problem: Problem) {
         self.imp().inside.take();
-        self.imp().inside_page.problem(problem);
+        match self.imp().page.get() {
+            Page::Space => self.imp().space_page.problem(problem),
+            _ => self.imp().inside_page.problem(problem),
+        }
     }
 
     pub(super) fn inside_ended(&self, ended: &Ended) {
@@ -114,9 +125,9 @@ impl Window {
         }
     }
 
-    /// One step up; at the top, back to the stick.
+    /// One step up; at the top, or from what can go, back to the stick.
     pub(super) fn leave_inside(&self) {
-        if self.imp().inside_page.up() {
+        if self.imp().page.get() == Page::Inside && self.imp().inside_page.up() {
             return;
         }
         let tidying: Option<Running> = self.imp().inside.take();

@@ -1,7 +1,7 @@
 //! The window: which page is shown, and what the person asks for.
 //!
 //! [`sticks`] finds, selects and watches sticks; [`run`] refreshes one; [`practice`] makes a
-//! practice stick; [`inside`] shows what fills one, [`history`] what it held earlier, [`lesson`]
+//! practice stick; [`inside`] shows what fills one, [`space`] what can go, [`history`] what it held earlier, [`lesson`]
 //! leads through the experiments, [`table`] refreshes several; [`update`] is where everything that
 //! a helper says arrives.
 
@@ -12,12 +12,14 @@ mod lesson;
 mod practice;
 mod rows;
 mod run;
+mod space;
 mod sticks;
 mod table;
 mod update;
 
 use crate::pages::{
-    self, HistoryPage, InsidePage, LessonPage, PracticePage, RefreshPage, StickPage, TablePage,
+    self, HistoryPage, InsidePage, LessonPage, PracticePage, RefreshPage, SpacePage, StickPage,
+    TablePage,
 };
 use crate::settings;
 use crate::volumes::Volumes;
@@ -34,6 +36,7 @@ pub enum Page {
     None,
     Stick,
     Inside,
+    Space,
     Lesson,
     History,
     Table,
@@ -48,6 +51,7 @@ impl Page {
             Page::None => "none",
             Page::Stick => "stick",
             Page::Inside => "inside",
+            Page::Space => "space",
             Page::Lesson => "lesson",
             Page::History => "history",
             Page::Table => "table",
@@ -84,6 +88,8 @@ mod imp {
         #[template_child]
         pub inside_page: TemplateChild<InsidePage>,
         #[template_child]
+        pub space_page: TemplateChild<SpacePage>,
+        #[template_child]
         pub lesson_page: TemplateChild<LessonPage>,
         #[template_child]
         pub history_page: TemplateChild<HistoryPage>,
@@ -114,6 +120,7 @@ mod imp {
         fn class_init(class: &mut Self::Class) {
             StickPage::ensure_type();
             InsidePage::ensure_type();
+            SpacePage::ensure_type();
             LessonPage::ensure_type();
             HistoryPage::ensure_type();
             TablePage::ensure_type();
@@ -223,6 +230,7 @@ impl Window {
         let inner = matches!(
             page,
             Page::Inside
+                | Page::Space
                 | Page::History
                 | Page::Lesson
                 | Page::Table
@@ -232,7 +240,7 @@ impl Window {
         let folded = imp.leaflet.is_folded() && imp.sidebar.is_visible();
         imp.back.set_visible(inner || folded);
         let name = match page {
-            Page::Stick | Page::Inside | Page::History | Page::Lesson => {
+            Page::Stick | Page::Inside | Page::Space | Page::History | Page::Lesson => {
                 self.selected().map(|stick| stick.name())
             }
             Page::Refresh => imp.run.borrow().as_ref().map(|run| run.name.clone()),

@@ -16,6 +16,7 @@ pub enum Purpose {
     Watch,
     Explain,
     Tidy,
+    Clean,
     Lesson,
     Plan,
     Refresh,
@@ -65,7 +66,7 @@ impl Window {
             Purpose::Plan | Purpose::Refresh => {
                 imp.run.borrow().as_ref().is_some_and(|run| is(&run.helper))
             }
-            Purpose::Explain | Purpose::Tidy => is(&imp.inside.borrow()),
+            Purpose::Explain | Purpose::Tidy | Purpose::Clean => is(&imp.inside.borrow()),
             Purpose::Lesson => is(&imp.lesson.borrow().helper),
             Purpose::Practice => is(&imp.making.borrow()),
         }
@@ -96,7 +97,10 @@ impl Window {
                 Purpose::Tidy,
                 Update::Said(Message::Event(Event::Finished { before, after, .. })),
             ) => self.tidied(&before, &after),
-            (Purpose::Explain | Purpose::Tidy, Update::Ended(ended)) => self.inside_ended(&ended),
+            (Purpose::Clean, Update::Said(Message::Event(event))) => self.cleaned(&event),
+            (Purpose::Explain | Purpose::Tidy | Purpose::Clean, Update::Ended(ended)) => {
+                self.inside_ended(&ended);
+            }
 
             (Purpose::Lesson, Update::Said(Message::Event(event))) => self.tried(event),
             (Purpose::Lesson, Update::Ended(ended)) => self.lesson_ended(&ended),
@@ -144,7 +148,7 @@ impl Window {
     fn failed(&self, purpose: Purpose, problem: Problem) {
         match purpose {
             Purpose::Watch => self.watch_failed(problem),
-            Purpose::Explain | Purpose::Tidy => self.inside_failed(problem),
+            Purpose::Explain | Purpose::Tidy | Purpose::Clean => self.inside_failed(problem),
             Purpose::Plan | Purpose::Refresh => self.run_failed(problem),
             Purpose::Practice => self.making_failed(problem),
             Purpose::Lesson => self.lesson_failed(problem),

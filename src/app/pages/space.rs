@@ -1,0 +1,148 @@
+//! What can go from a stick, and what that costs.
+
+use super::turn;
+use crate::clutter;
+use crate::trouble::{Problem, Trouble};
+use crate::words::{self, fill};
+use adw::prelude::*;
+use adw::subclass::prelude::*;
+use gettextrs::gettext;
+use gtk::glib;
+use std::cell::RefCell;
+use sugar_cellar::helper::kinds;
+use sugar_cellar::protocol::Explanation;
+use sugar_cellar::units::Sectors;
+
+mod imp {
+    use super::*;
+
+    #[derive(Debug, Default, gtk::CompositeTemplate)]
+    #[template(resource = "/org/sugarlabs/SugarCellar/ui/space-page.ui")]
+    pub struct SpacePage {
+        #[template_child]
+        pub views: TemplateChild<gtk::Stack>,
+        #[template_child]
+        pub sentence: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub can_go: TemplateChild<adw::PreferencesGroup>,
+        #[template_child]
+        pub gone: TemplateChild<adw::PreferencesGroup>,
+        #[template_child]
+        pub deleted: TemplateChild<adw::ActionRow>,
+        #[template_child]
+        pub own: TemplateChild<adw::PreferencesGroup>,
+        #[template_child]
+        pub trouble: TemplateChild<Trouble>,
+        pub rows: RefCell<Vec<(adw::PreferencesGroup, adw::ActionRow)>>,
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for SpacePage {
+        const NAME: &'static str = "CellarSpacePage";
+        type Type = super::SpacePage;
+        type ParentType = adw::Bin;
+
+        fn class_init(class: &mut Self::Class) {
+            Trouble::ensure_type();
+            class.bind_template();
+        }
+
+        fn instance_init(object: &glib::subclass::InitializingObject<Self>) {
+            object.init_template();
+        }
+    }
+
+    impl ObjectImpl for SpacePage {}
+    impl WidgetImpl for SpacePage {}
+    impl BinImpl for SpacePage {}
+}
+
+glib::wrapper! {
+    /// The page of what can go.
+    pub struct SpacePage(ObjectSubclass<imp::SpacePage>)
+        @extends adw::Bin, gtk::Widget,
+        @implements gtk::Accessible, gtk::Buildable, gtk::ConstraintTarget;
+}
+
+impl SpacePage {
+    /// It is being found out.
+    pub fn looking(&self) {
+        turn(&self.imp().views, "looking");
+    }
+
+    /// It could not be found out, or not be removed.
+    pub fn problem(&self, problem: Problem) {
+        self.imp().trouble.show(problem, "win.space", true);
+        turn(&self.imp().views, "trouble");
+    }
+
+    /// What was found; `live` where the computer was started from the stick, so that files can be
+    /// removed from it.
+    pub fn found(&self, explanation: &Explanation, live: bool) {
+        let imp = self.imp();
+        for (group, row) in imp.rows.take() {
+            group.remove(&row);
+        }
+        let all: u64 = explanation.clutter.iter().map(|sum| sum.sectors.0).sum();
+        let deleted = explanation.sums.deleted_sectors;
+        let values = [
+            ("size", &*size(Sectors(all + deleted.0))),
+            ("used", &*size(explanation.used_sectors)),
+        ];
+        imp.sentence.set_label(&fill(
+            &gettext("{size} of {used} in use can go without losing what somebody made."),
+            &values,
+        ));
+        for sum in &explanation.clutter {
+            let row = row(
+                &kinds::clutter(sum.clutter),
+                &clutter::sentence(sum.clutter, &size(sum.sectors)),
+            );
+            if live {
+                let button = gtk::Button::with_label(&gettext("Remove…"));
+                button.set_valign(gtk::Align::Center);
+                let what = clutter::word(sum.clutter);
+                button.set_action_name(Some("win.clean"));
+                button.set_action_target(Some(what));
+                button.update_property(&[gtk::accessible::Property::Label(&fill(
+                    &gettext("Remove {what}…"),
+                    &[("what", &kinds::clutter(sum.clutter))],
+                ))]);
+                row.add_suffix(&button);
+            }
+            self.add(&imp.can_go, row);
+        }
+        imp.can_go.set_visible(!explanation.clutter.is_empty());
+        let place = (!live).then(|| {
+            gettext("To remove them, start the computer from this stick, and open this page there.")
+        });
+        imp.can_go.set_description(place.as_deref());
+        imp.deleted.set_subtitle(&size(deleted));
+        imp.gone.set_visible(deleted.0 > 0);
+        for entry in &explanation.journal_entries {
+            let title = entry.title.clone();
+            let title = title.unwrap_or_else(|| gettext("An entry without a title"));
+            self.add(&imp.own, row(&title, &size(entry.sectors)));
+        }
+        imp.own.set_visible(!explanation.journal_entries.is_empty());
+        turn(&imp.views, "ready");
+    }
+
+    fn add(&self, group: &adw::PreferencesGroup, row: adw::ActionRow) {
+        group.add(&row);
+        self.imp().rows.borrow_mut().push((group.clone(), row));
+    }
+}
+
+fn row(title: &str, subtitle: &str) -> adw::ActionRow {
+    adw::ActionRow::builder()
+        .title(glib::markup_escape_text(title))
+        .subtitle(glib::markup_escape_text(subtitle))
+        .title_lines(0)
+        .subtitle_lines(0)
+        .build()
+}
+
+fn size(sectors: Sectors) -> String {
+    words::size(sectors.0.saturating_mul(512))
+}

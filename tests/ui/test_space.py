@@ -1,0 +1,93 @@
+"""What can go from a stick, its removal, and the tidy that gives the room back."""
+
+import json
+import time
+
+from cellar import HELPER, WindowTest, key, wait
+from test_inside import explained, used
+
+
+def megabytes(sectors):
+    return f"{sectors * 512 / 1e6:.1f} MB" if sectors * 512 >= 1e6 else f"{sectors * 512 / 1e3:.1f} kB"
+
+
+class Space(WindowTest):
+    def test_what_can_go_is_measured_and_a_tidy_gives_room_back(self):
+        stick = self.practice()
+        told, before = explained(stick), used(stick)
+        window = self.window(stick)
+        wait(window.gauge, "a gauge")
+        window.front()
+        window.activate("Save Space…")
+        [logs] = [sum["sectors"] for sum in told["clutter"] if sum["clutter"] == "logs"]
+        gone = told["sums"]["deleted_sectors"]
+        window.shows(f"{megabytes(logs + gone)} of {megabytes(before)} in use can go")
+        window.shows("Old logs")
+        window.shows(f"{megabytes(logs)}. What the system noted on earlier days")
+        # Nobody works from this stick here.
+        window.shows("To remove them, start the computer from this stick")
+        self.assertIsNone(window.usable("Remove Old logs…"))
+        largest = told["journal_entries"][0]
+        window.shows(largest["title"])
+        window.shows(megabytes(largest["sectors"]))
+        window.press("Tidy Up")
+        window.shows("were given back")
+        wait(window.gauge, "the gauge")
+        self.assertLessEqual(used(stick), before - gone)
+
+    def test_on_the_stick_in_use_one_click_removes_it(self):
+        stick, folder = self.practice("Ana"), self.folder()
+        # No system runs from a practice stick: its helper's answers are changed on the way. That files
+        # are removed is shown in a virtual machine.
+        found = {"path": "live", "device": None, "label": "Ana", "bytes": 0, "mounted": None, "booted": True,
+                 "file_system": "vfat", "model": None, "port": None}
+        listed = json.dumps({"sticks": [found]})
+        helper = folder / "helper"
+        cache = '"clutter":[{"clutter":"caches","number":2,"sectors":4000},'
+        cleaned = '{"event":"cleaned","stick":"live","seconds":0.1,"what":"caches","files":2,"bytes":2048000}'
+        helper.write_text(f"""#!/bin/sh
+case "$1 $2" in
+    list*) echo '{listed}' ;;
+    "watch live") shift 2; exec "{HELPER}" watch "{stick}" "$@" ;;
+    "explain live") shift 2
+        if [ -e "{folder}/cleaned" ]; then exec "{HELPER}" explain "{stick}" "$@"
+        else "{HELPER}" explain "{stick}" "$@" | sed 's/"clutter":\\[{{/{cache}{{/'; fi ;;
+    "clean live") echo "$@" >"{folder}/cleaned"; echo '{cleaned}' ;;
+    *) exec "{HELPER}" "$@" ;;
+esac
+""")
+        helper.chmod(0o755)
+        window = self.window(env={"SUGAR_CELLAR_HELPER": str(helper)})
+        wait(window.gauge, "a gauge")
+        window.front()
+        key("ctrl+s")
+        window.shows("2.0 MB. What programs keep to be quicker")
+        self.assertTrue(window.usable("Remove Old logs…"))
+        window.press("Remove Caches…")
+        window.shows("Remove Caches?")
+        window.shows("Nothing that somebody made is removed.")
+        # It is left by the answer that is the usual one.
+        key("Return")
+        time.sleep(3)
+        self.assertFalse((folder / "cleaned").exists())
+        window.press("Remove Caches…")
+        window.shows("Remove Caches?")
+        window.press("Remove")
+        window.shows("2.0 MB were removed. The room comes back with a tidy")
+        self.assertEqual((folder / "cleaned").read_text().split(), ["clean", "live", "caches", "--json"])
+        window.hides("What programs keep to be quicker")
+        window.shows("Old logs")
+
+    def test_what_cannot_be_read_is_told(self):
+        stick = self.practice()
+        window = self.window(stick)
+        wait(window.gauge, "a gauge")
+        window.front()
+        overlay = next(stick.glob("LiveOS/overlay-*"))
+        with open(overlay, "r+b") as file:
+            file.seek(2 * 4096)
+            file.write(b"\xff" * 4096)
+        key("ctrl+s")
+        window.shows("Something on the Stick Is Damaged")
+        window.press("Back")
+        wait(window.gauge, "the gauge again")
