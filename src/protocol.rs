@@ -594,6 +594,9 @@ pub enum Event {
         before: Box<Status>,
         /// After.
         after: Box<Status>,
+        /// The new image's SHA-256, as `sha256sum` writes it; none where none was made.
+        #[serde(default)]
+        image_sha256: Option<String>,
     },
     /// A practice stick is made.
     Made {

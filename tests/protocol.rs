@@ -216,16 +216,27 @@ fn events() {
         &progress(Some(7)),
         r#"{"event":"progress","stick":"live","stage":"build","done":5,"total":10,"eta_seconds":7}"#,
     );
-    let finished = Event::Finished {
+    let finished = |sum: Option<&str>| Event::Finished {
         stick: "/dev/sdb1".into(),
         seconds: 1.5,
         before: Box::new(status()),
         after: Box::new(status()),
+        image_sha256: sum.map(str::to_owned),
     };
     let text = format!(
-        r#"{{"event":"finished","stick":"/dev/sdb1","seconds":1.5,"before":{STATUS},"after":{STATUS}}}"#
+        r#"{{"event":"finished","stick":"/dev/sdb1","seconds":1.5,"before":{STATUS},"after":{STATUS}"#
     );
-    pinned(&finished, &text);
+    let sum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    pinned(
+        &finished(Some(sum)),
+        &format!(r#"{text},"image_sha256":"{sum}"}}"#),
+    );
+    pinned(&finished(None), &format!(r#"{text},"image_sha256":null}}"#));
+    let before = format!("{text}}}");
+    assert_eq!(
+        serde_json::from_str::<Event>(&before).unwrap(),
+        finished(None)
+    );
     let made = Event::Made {
         stick: "practice".into(),
         seconds: 2.0,

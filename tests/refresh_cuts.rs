@@ -87,7 +87,7 @@ impl Whole {
         if !plan.is_needed() {
             return Ok(());
         }
-        refresh::refresh(plan.ready()?, &Alone, &Silent)
+        refresh::refresh(plan.ready()?, &Alone, &Silent).map(drop)
     }
 
     fn tidy(&self, folder: &FaultFolder) -> Result<()> {
@@ -401,7 +401,7 @@ fn verify_reads_the_device() {
         let plan = refresh::plan(target, options, &Silent).unwrap();
         let result = refresh::refresh(plan.ready().unwrap(), &Alone, &flip);
         match result {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
                 assert_eq!(folder.read(IMAGE).unwrap(), image);

@@ -3,6 +3,7 @@
 use super::{figures, words};
 use crate::error::{Error, Result};
 use crate::protocol::{Event, Status};
+use crate::refresh::Sum;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -101,11 +102,24 @@ impl Console {
 
     /// That a command on `stick` ended well, for programs only: how it stood before, and does now.
     pub fn finished(&self, stick: &str, seconds: f64, before: Status, after: Status) {
+        self.refreshed(stick, seconds, before, after, None);
+    }
+
+    /// As [`Console::finished`], of a command that made a new image with the SHA-256 `sum`.
+    pub fn refreshed(
+        &self,
+        stick: &str,
+        seconds: f64,
+        before: Status,
+        after: Status,
+        sum: Option<Sum>,
+    ) {
         self.event(&Event::Finished {
             stick: stick.to_owned(),
             seconds,
             before: Box::new(before),
             after: Box::new(after),
+            image_sha256: sum.map(|sum| sum.to_string()),
         });
     }
 

@@ -184,15 +184,16 @@ fn one(path: &Path, args: &Args, jobs: &Jobs, console: &Console) -> Result<Exit>
             Use::Running => refresh::settle(target.folder, super::threads(), &opened, progress)?,
         };
         let plan = args.choices.plan(target, used, progress)?;
+        let mut sum = None;
         if plan.is_needed() {
-            refresh::refresh(plan.ready()?, &opened, progress)?;
+            sum = Some(refresh::refresh(plan.ready()?, &opened, progress)?);
             if used == Use::Running {
                 finish::arrange().map_err(Error::unfinished)?;
             }
         }
-        opened.look()
+        Ok((opened.look()?, sum))
     };
-    let (after, seconds) = jobs.run(&name, args.choices.shares(), work)?;
+    let ((after, sum), seconds) = jobs.run(&name, args.choices.shares(), work)?;
     let (before, after) = (opened.before.status.clone(), after.status);
     // Unmounted, where it was us who mounted it, before anybody reads that it is done.
     drop(opened);
@@ -200,6 +201,9 @@ fn one(path: &Path, args: &Args, jobs: &Jobs, console: &Console) -> Result<Exit>
         Some(Pending::Finish) => tell::absorbed(&before, &after, seconds),
         _ => tell::refreshed(&before, &after, seconds),
     });
-    console.finished(&name, seconds, before, after);
+    if let Some(sum) = &sum {
+        console.say(&tell::sum(sum));
+    }
+    console.refreshed(&name, seconds, before, after, sum);
     Ok(Exit::Done)
 }

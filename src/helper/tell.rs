@@ -6,6 +6,7 @@ use crate::protocol::{
     Distrust, Finding, Found, FreeBlocks, Image, ImageKind, Overlay, OverlayKind, OverlayState,
     Pending, Plan, SpaceMode, Status, Weight,
 };
+use crate::refresh::Sum;
 use crate::stick::{self, Layout};
 use gettextrs::{gettext, ngettext};
 
@@ -299,6 +300,13 @@ pub fn absorbed(before: &Status, after: &Status, seconds: f64) -> String {
     ]
     .map(|line| fill(&line, &values))
     .join("\n")
+}
+
+/// The new image's checksum: `sha256sum` gives the same.
+pub fn sum(sum: &Sum) -> String {
+    // Translators: SHA-256 is the name of a checksum that the command sha256sum gives, too.
+    let text = gettext("SHA-256 of the image: {sum}");
+    fill(&text, &[("sum", &sum.to_string())])
 }
 
 /// That a tidy waits for the shutdown.

@@ -11,12 +11,14 @@ mod direct;
 mod kernel;
 mod plan;
 mod recover;
+mod sum;
 mod verify;
 
 pub use borrow::{RESERVE, give_back};
 pub use kernel::Kernel;
 pub use plan::{Options, Plan, Ready, plan};
 pub use recover::{Recovered, recover, settle};
+pub use sum::Sum;
 
 use crate::error::{Doing, Error, Result};
 use crate::progress::Progress;
@@ -25,12 +27,13 @@ use crate::sources::{Guard, IMAGE, Use};
 use crate::squash::Image;
 use crate::storage::{Folder, Storage};
 use std::sync::Arc;
+use sum::Summing;
 
 /// The second image file: the new one while it is built, the old one after the exchange.
 /// A short name: one directory entry on FAT.
 pub const SECOND: &str = "squashfs.new";
 
-/// Does what the plan says.
+/// Does what the plan says, and gives the new image's SHA-256.
 ///
 /// Of a stick that a system runs from, the new image is put in place, and that is all: the overlay,
 /// which wins, keeps what it holds, and the old image, which the system reads, stays as the
@@ -45,7 +48,7 @@ pub fn refresh<F: Folder>(
     mut ready: Ready<'_, F>,
     guard: &dyn Guard,
     progress: &dyn Progress,
-) -> Result<()> {
+) -> Result<Sum> {
     ready.sources.take_up(ready.target, guard)?;
     if ready.lends {
         guard.still_ours()?;
@@ -66,23 +69,23 @@ fn absorb<F: Folder>(
     ready: Ready<'_, F>,
     guard: &dyn Guard,
     progress: &dyn Progress,
-) -> Result<()> {
+) -> Result<Sum> {
     let (folder, target) = (ready.target.folder, ready.target);
     let file = folder.create(SECOND).doing("creating the new image")?;
     let permit = || folder.permit(SECOND, IMAGE).doing("creating the new image");
-    permit()
+    let sum = permit()
         .and_then(|()| build_and_verify(&ready, file, guard, progress))
         .map_err(|error| undo(folder, error))?;
     progress.step(Stage::Commit, 0, 1);
     commit::exchange(folder)?;
     progress.step(Stage::Commit, 1, 1);
     if ready.options.used == Use::Running {
-        return Ok(());
+        return Ok(sum);
     }
     commit::drop_all(ready, guard, progress)
         .and_then(|()| give_back(target, guard))
         .map_err(Error::unfinished)?;
-    Ok(())
+    Ok(sum)
 }
 
 /// Makes `file` the new image, complete, durable, and checked on bytes from the device; nothing
@@ -92,7 +95,7 @@ fn build_and_verify<F: Folder>(
     file: F::File,
     guard: &dyn Guard,
     progress: &dyn Progress,
-) -> Result<()> {
+) -> Result<Sum> {
     let folder = ready.target.folder;
     match &ready.kernel {
         None => direct::build(&ready.sources, &ready.options, &file, progress)?,
@@ -105,13 +108,16 @@ fn build_and_verify<F: Folder>(
     let new = folder
         .open_uncached(SECOND)
         .doing("opening the new image to read it back")?;
-    let new = Image::open(Arc::new(new)).map_err(verify::of_the_new)?;
-    verify::verify(&ready.sources, &new, ready.options.threads, progress)?;
+    let summing = Arc::new(Summing::new(new));
+    let new = Image::open(summing.clone()).map_err(verify::of_the_new)?;
+    let threads = ready.options.threads;
+    let sum = verify::verify(&ready.sources, &new, &summing, threads, progress)?;
     if ready.options.used == Use::Running {
         ready.sources.still_listed(ready.target)?;
     }
     guard.still_ours()?;
-    progress.check()
+    progress.check()?;
+    Ok(sum)
 }
 
 /// Removes the half-made second file after `error`.

@@ -11,6 +11,7 @@
 //! A block that is stored in the same bytes in both needs no decoding for what the overlay does
 //! not list.
 
+use super::sum::{Sum, Summing};
 use crate::error::{Error, Part, Result};
 use crate::parallel::over_blocks;
 use crate::progress::Progress;
@@ -20,17 +21,19 @@ use crate::squash::{self, Block, Blocks, Image};
 use crate::storage::ReadAt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Blocks that a thread takes at once: some megabytes to read, and no more to decode than keeps
-/// the others waiting for a moment at the end.
-const RUN: u64 = 64;
+/// Blocks that a thread takes at once: about a megabyte to read, so that all threads together are near one
+/// place, and no more to decode than keeps the others waiting for a moment at the end.
+const RUN: u64 = 16;
 
+/// The SHA-256 of `new`, which reads through `summing`.
 /// `Err(Damaged)` names a place where the new image is not what the rule asks for.
 pub(super) fn verify<S: ReadAt>(
     sources: &Sources<S>,
     new: &Image,
+    summing: &Summing<impl ReadAt>,
     threads: usize,
     progress: &dyn Progress,
-) -> Result<()> {
+) -> Result<Sum> {
     let old = &sources.image;
     squash::same_but_inner(old, new)?;
     if new.block_bytes() != old.block_bytes() || new.inner_bytes() != old.inner_bytes() {
@@ -46,6 +49,7 @@ pub(super) fn verify<S: ReadAt>(
         plain: Vec::new(),
         copy: Vec::new(),
     };
+    summing.in_order();
     over_blocks(new.blocks(), RUN, threads, state, |checker, run| {
         progress.check()?;
         checker.old_blocks.up_to(run.end);
@@ -61,7 +65,8 @@ pub(super) fn verify<S: ReadAt>(
             );
         }
         Ok(())
-    })
+    })?;
+    summing.finish()
 }
 
 /// One thread's view of both images, and buffers that it uses again.

@@ -19,6 +19,33 @@ fn used(status: &Value) -> u64 {
     status["overlay"]["used_sectors"].as_u64().unwrap()
 }
 
+/// The image's checksum by the standard tool.
+fn sha256sum(place: &Place) -> String {
+    let image = place.stick().join("LiveOS/squashfs.img");
+    let ran = Command::new("sha256sum").arg(image).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    String::from_utf8(ran.stdout).unwrap()[..64].to_owned()
+}
+
+#[test]
+fn the_new_images_checksum_is_told() {
+    let place = Place::new();
+    let refresh = || {
+        let stick = place.stick();
+        let ran = run([OsStr::new("refresh"), stick.as_os_str(), "--yes".as_ref()]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.out
+    };
+    let before = sha256sum(&place);
+    let said = refresh();
+    let sum = sha256sum(&place);
+    assert_ne!(sum, before);
+    let told = format!("\nSHA-256 of the image: {sum}\n");
+    assert!(said.ends_with(&told), "{said}");
+    // No new image, no checksum: nothing is read for it alone.
+    assert!(!refresh().contains("SHA-256"));
+}
+
 #[test]
 fn a_refresh_empties_the_overlay() {
     let place = Place::new();
@@ -46,6 +73,7 @@ fn a_refresh_empties_the_overlay() {
         before["overlay"]["total_sectors"]
     );
     assert_ne!(after["image"]["bytes"], before["image"]["bytes"]);
+    assert_eq!(finished["image_sha256"], sha256sum(&place));
     let names = everything(&place.stick().join("LiveOS"));
     assert_eq!(names.len(), 2, "{:?}", names.keys());
     let stages: Vec<&str> = lines

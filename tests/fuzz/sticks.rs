@@ -140,7 +140,7 @@ pub fn run(bytes: &Arc<Vec<u8>>) -> Verdict {
         Ok(plan) if !wants_tidy => plan
             .ready()
             .and_then(|ready| refresh::refresh(ready, &Alone, &Silent))
-            .map(|()| "refreshed"),
+            .map(|_| "refreshed"),
         Ok(_) => tidy::stick(target, &Alone, &Silent).map(|_| "tidied"),
         Err(error) => Err(error),
     };

@@ -72,7 +72,7 @@ fn refresh(folder: &FaultFolder) -> Result<()> {
         threads: 1,
     };
     let plan = refresh::plan(target(folder), options, &Silent)?;
-    refresh::refresh(plan.ready()?, &Alone, &Silent)
+    refresh::refresh(plan.ready()?, &Alone, &Silent).map(drop)
 }
 
 fn enlarge(folder: &FaultFolder) -> Result<()> {

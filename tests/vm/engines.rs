@@ -98,7 +98,7 @@ impl Case {
         };
         let kernel = Kernel::new(Path::new("/data/scratch"))?;
         let plan = plan(target, options, progress)?.by_kernel(kernel)?;
-        refresh(plan.ready()?, &Alone, progress)
+        refresh(plan.ready()?, &Alone, progress).map(drop)
     }
 }
 
