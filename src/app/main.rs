@@ -14,6 +14,7 @@ mod handover;
 mod history;
 mod inside;
 mod known;
+mod lanes;
 mod lesson;
 mod message;
 mod pages;

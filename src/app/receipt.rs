@@ -16,10 +16,12 @@ pub struct Line {
     pub done: Option<(f64, f64, f64)>,
     /// In words.
     pub outcome: String,
+    /// The new image's SHA-256, as `sha256sum` writes it.
+    pub sum: Option<String>,
 }
 
 impl Line {
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [String; 8] {
         let number =
             |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.1}"));
         [
@@ -30,11 +32,12 @@ impl Line {
             number(self.done.map(|done| done.1)),
             number(self.done.map(|done| done.2)),
             self.outcome.clone(),
+            self.sum.clone().unwrap_or_default(),
         ]
     }
 }
 
-fn heads() -> [String; 7] {
+fn heads() -> [String; 8] {
     [
         gettext("Stick"),
         gettext("Which one"),
@@ -43,6 +46,8 @@ fn heads() -> [String; 7] {
         gettext("Full after, %"),
         gettext("Seconds"),
         gettext("Outcome"),
+        // Translators: a column of a table; SHA-256 is the name of a checksum.
+        gettext("SHA-256 of the image"),
     ]
 }
 
@@ -68,7 +73,7 @@ fn harmless(cell: &str) -> String {
 
 /// A page to print.
 pub fn page(title: &str, lines: &[Line]) -> String {
-    let row = |tag: &str, cells: [String; 7]| {
+    let row = |tag: &str, cells: [String; 8]| {
         let cells = cells.map(|cell| format!("<{tag}>{}</{tag}>", markup_escape_text(&cell)));
         format!("<tr>{}</tr>\n", cells.concat())
     };
@@ -83,7 +88,9 @@ pub fn page(title: &str, lines: &[Line]) -> String {
 pub fn document(title: &str, body: &str) -> String {
     let title = markup_escape_text(title);
     let style = "body{font-family:sans-serif;margin:2em}table{border-collapse:collapse}\
-        th,td{border:1px solid #999;padding:.4em .8em;text-align:start}";
+        th,td{border:1px solid #999;padding:.4em .8em;text-align:start}\
+        td:last-child{font-family:monospace;font-size:smaller;min-width:16ch;overflow-wrap:anywhere}\
+        @page{size:landscape}";
     format!(
         "<!DOCTYPE html>\n<html dir=\"auto\"><head><meta charset=\"utf-8\"><title>{title}</title>\
         <style>{style}</style></head>\n<body><h1>{title}</h1>\n{body}</body></html>\n"
@@ -101,6 +108,7 @@ mod tests {
             when: "today".into(),
             done,
             outcome: outcome.into(),
+            sum: done.map(|_| "e3b0c442".to_owned()),
         };
         vec![
             line("=SUM(A1)", Some((45.25, 0.01, 28.0)), "refreshed"),
@@ -115,9 +123,10 @@ mod tests {
         assert_eq!(rows.len(), 3);
         assert_eq!(
             rows[1],
-            "'=SUM(A1),\"/dev/sdb1, 8 GB\",today,45.2,0.0,28.0,refreshed"
+            "'=SUM(A1),\"/dev/sdb1, 8 GB\",today,45.2,0.0,28.0,refreshed,e3b0c442"
         );
         assert!(rows[2].starts_with("\"<b>\"\"Ana\"\"\","), "{text}");
+        assert!(rows[2].ends_with(",,,,It is damaged.,"), "{text}");
     }
 
     #[test]

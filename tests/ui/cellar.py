@@ -1,6 +1,7 @@
 """The window under test: started, read and driven through AT-SPI and the keyboard."""
 
 import atexit
+import json
 import os
 import re
 import shutil
@@ -301,6 +302,26 @@ class WindowTest(unittest.TestCase):
         helper.write_text(f"""#!/bin/sh\n"{HELPER}" "$@" | sed -u '{lines}s/"pending":null/"pending":"finish"/g'\n""")
         helper.chmod(0o755)
         return {"SUGAR_CELLAR_HELPER": str(helper)}
+
+    def plugged(self, ports, refresh=f'exec "{HELPER}" "$@"'):
+        """Sticks in these ports, by name, and the environment of a window whose helper finds them there.
+
+        `refresh` is what its shell does for a refresh.
+        """
+        sticks = {name: self.practice(name) for name in ports}
+        found = [{"path": f"/dev/{name}", "device": f"/dev/{name}", "mounted": str(sticks[name]), "label": name,
+                  "file_system": "vfat", "bytes": 8000000000, "booted": False, "model": None, "port": port}
+                 for name, port in ports.items()]
+        folder = self.folder()
+        (folder / "list").write_text(json.dumps({"sticks": found}) + "\n")
+        helper = folder / "helper"
+        helper.write_text(f"""#!/bin/sh
+[ "$1" != list ] || exec cat "{folder}/list"
+[ "$1" = refresh ] || exec "{HELPER}" "$@"
+{refresh}
+""")
+        helper.chmod(0o755)
+        return sticks, {"SUGAR_CELLAR_HELPER": str(helper)}
 
     def needs(self, verb):
         """Skips, loudly, where the helper cannot do it."""

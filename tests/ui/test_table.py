@@ -1,17 +1,24 @@
-"""All sticks at once: chosen, refreshed one after another, and a receipt."""
+"""All sticks at once: chosen, refreshed one after another or side by side, and a receipt."""
 
 import csv
+import hashlib
 import json
+import os
 import subprocess
 import time
+import unittest
 
 import store
-from cellar import HELPER, WindowTest, key, wait
+from cellar import HELPER, WindowTest, called, key, wait
 
 
 def fill(stick):
     said = subprocess.run([HELPER, "status", stick, "--json"], check=True, capture_output=True).stdout
     return json.loads(said)["overlay"]["percent"]
+
+
+def sum_of(stick):
+    return hashlib.sha256((stick / "LiveOS/squashfs.img").read_bytes()).hexdigest()
 
 
 class Table(WindowTest):
@@ -62,8 +69,10 @@ class Table(WindowTest):
             self.assertEqual(row["Outcome"], "refreshed")
             self.assertAlmostEqual(float(row["Full before, %"]), 80, delta=1)
             self.assertLess(float(row["Full after, %"]), 1)
+        self.assertEqual([row["SHA-256 of the image"] for row in rows], [sum_of(bo), sum_of(ana)])
         page = next(folder.glob("*.html")).read_text()
         self.assertIn("<td>=Bo</td>", page)
+        self.assertIn(f"<td>{sum_of(ana)}</td>", page)
 
     def test_it_is_stopped_after_one(self):
         ana, bo = self.practice("Ana"), self.practice("Bo")
@@ -84,6 +93,85 @@ class Table(WindowTest):
         self.assertGreater(left, 70)
         key("alt+Left")
         wait(window.gauge, "the gauge again")
+
+    def noting(self, **ports):
+        """As `plugged`; each refresh takes seconds, and notes when it begins and ends."""
+        turns = self.folder() / "turns"
+        turns.touch()
+        self.turns = lambda: turns.read_text().split("\n")[:-1]
+        return self.plugged(ports, f"""name=${{2##*/}}
+echo "+ $name" >>"{turns}"
+sleep 2
+"{HELPER}" "$@"
+status=$?
+echo "- $name" >>"{turns}"
+exit $status""")
+
+    def together(self):
+        """Which were at work at the same time."""
+        now, pairs = set(), set()
+        for line in self.turns():
+            sign, name = line.split()
+            if sign == "+":
+                pairs |= {"".join(sorted((name, other))) for other in now}
+                now.add(name)
+            else:
+                now.remove(name)
+        return pairs
+
+    @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "one processor: one at a time")
+    def test_ports_go_side_by_side_and_a_hub_takes_turns(self):
+        sticks, env = self.noting(A="1-4.1", B="1-4.2", C="2-1")
+        for stick in sticks.values():
+            store.fill(stick, 80)
+        window = self.laid(env=env)
+        wait(lambda: window.usable("Refresh 3 Sticks"), "three that need it")
+        # One that fails stops none beside it or behind it.
+        image = sticks["A"] / "LiveOS/squashfs.img"
+        with open(image, "r+b") as file:
+            file.truncate(image.stat().st_size // 2)
+        window.press("Refresh 3 Sticks")
+        window.find("Stop After These Sticks", "push button")
+        window.shows("2 of 3 sticks are refreshed", patience=120)
+        self.assertIn("AC", self.together())
+        self.assertNotIn("AB", self.together())
+        self.assertLess(fill(sticks["B"]), 1)
+        self.assertLess(fill(sticks["C"]), 1)
+        folder = self.folder()
+        window.front()
+        key("Return")
+        window.choose(folder)
+        wait(lambda: len(list(folder.iterdir())) == 2, "a page and a list")
+        with open(next(folder.glob("*.csv")), newline="") as file:
+            rows = list(csv.DictReader(file))
+        # As on the table, whoever was done first.
+        self.assertEqual([row["Stick"] for row in rows], ["A", "B", "C"])
+        sums = [row["SHA-256 of the image"] for row in rows]
+        self.assertEqual(sums, ["", sum_of(sticks["B"]), sum_of(sticks["C"])])
+
+    @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "one processor: one at a time")
+    def test_side_by_side_is_switched_off_and_stopped(self):
+        sticks, env = self.noting(A="1-1", B="1-2", C="1-3")
+        for stick in sticks.values():
+            store.fill(stick, 80)
+        window = self.laid(env=env)
+        wait(lambda: window.usable("Refresh 3 Sticks"), "three that need it")
+        # GTK 4.8 calls a switch a toggle button.
+        switch = next(node for node in window.nodes() if called(node) == "Several at Once"
+                      and node.get_role_name() in ("check box", "toggle button", "switch"))
+        switch.get_action_iface().do_action(0)
+        window.press("Refresh 3 Sticks")
+        wait(lambda: any(line.startswith("- ") for line in self.turns()), "the first one's end", 120)
+        window.press("Stop After This Stick")
+        window.shows("2 of 3 sticks are refreshed", patience=120)
+        window.shows("left as it was")
+        self.assertEqual(self.together(), set())
+        self.assertEqual(self.turns(), ["+ A", "- A", "+ B", "- B"])
+
+    def test_without_ports_there_is_nothing_to_switch(self):
+        window = self.laid(self.practice("Ana"), self.practice("Bo"))
+        window.shows("Refresh 0 Sticks")
+        self.assertFalse(any("Several at Once" in text for text in window.texts()))
 
     def test_by_keyboard_one_chooses(self):
         window = self.laid(self.practice("Ana"), self.practice("Bo"))

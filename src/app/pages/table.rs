@@ -1,4 +1,4 @@
-//! Several sticks side by side, to be refreshed one after another.
+//! Several sticks side by side, to be refreshed one after another or at once.
 
 use crate::known::Known;
 use crate::words::{Level, fill};
@@ -6,7 +6,7 @@ use adw::prelude::*;
 use adw::subclass::prelude::*;
 use gettextrs::{gettext, ngettext};
 use gtk::glib;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use sugar_cellar::protocol::Status;
 
 /// A stick's row.
@@ -31,11 +31,17 @@ mod imp {
         #[template_child]
         pub list: TemplateChild<gtk::ListBox>,
         #[template_child]
+        pub manner: TemplateChild<gtk::ListBox>,
+        #[template_child]
+        pub several: TemplateChild<gtk::Switch>,
+        #[template_child]
         pub start: TemplateChild<gtk::Button>,
         #[template_child]
         pub stop: TemplateChild<gtk::Button>,
         #[template_child]
         pub receipt: TemplateChild<gtk::Button>,
+        /// Whether some may be refreshed at once.
+        pub(super) apart: Cell<bool>,
         pub(super) rows: RefCell<Vec<Row>>,
     }
 
@@ -67,9 +73,11 @@ glib::wrapper! {
 }
 
 impl TablePage {
-    /// Lays these sticks out; nothing is known of them yet.
-    pub fn lay(&self, sticks: &[Known]) {
+    /// Lays these sticks out; nothing is known of them yet. `apart` where some may be refreshed at once.
+    pub fn lay(&self, sticks: &[Known], apart: bool) {
         let imp = self.imp();
+        imp.apart.set(apart);
+        imp.several.set_active(true);
         for row in imp.rows.take() {
             imp.list.remove(&row.row);
         }
@@ -80,7 +88,7 @@ impl TablePage {
         }
         imp.title.set_label(&gettext("All Sticks at Once"));
         imp.sentence.set_label(&gettext(
-            "Choose which to refresh. They are done one after another; if one fails, the others are done all the same.",
+            "Choose which to refresh. If one fails, the others are done all the same.",
         ));
         imp.receipt.set_visible(false);
         self.at_work(false);
@@ -152,12 +160,22 @@ impl TablePage {
         chosen.map(|(place, _)| place).collect()
     }
 
+    /// Whether several are to be refreshed at once, as far as their ports allow it.
+    pub fn several(&self) -> bool {
+        self.imp().apart.get() && self.imp().several.is_active()
+    }
+
     /// Whether sticks are being refreshed: nothing is chosen meanwhile.
     pub fn at_work(&self, working: bool) {
         let imp = self.imp();
         imp.start.set_visible(!working);
+        imp.manner.set_visible(imp.apart.get() && !working);
         imp.stop.set_visible(working);
         imp.stop.set_sensitive(true);
+        imp.stop.set_label(&match self.several() {
+            true => gettext("Stop After These Sticks"),
+            false => gettext("Stop After This Stick"),
+        });
         if working {
             for row in imp.rows.borrow().iter() {
                 row.check.set_sensitive(false);
@@ -167,7 +185,7 @@ impl TablePage {
         self.count();
     }
 
-    /// It ends after this stick.
+    /// It ends after what is at work.
     pub fn stopping(&self) {
         self.imp().stop.set_sensitive(false);
     }
@@ -189,6 +207,7 @@ impl TablePage {
         let values = [("well", &*well.to_string()), ("all", &*all.to_string())];
         imp.sentence.set_label(&fill(&text, &values));
         imp.start.set_visible(false);
+        imp.manner.set_visible(false);
         imp.receipt.set_visible(true);
         imp.receipt.grab_focus();
     }

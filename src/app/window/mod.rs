@@ -1,9 +1,9 @@
 //! The window: which page is shown, and what the person asks for.
 //!
 //! [`sticks`] finds, selects and watches sticks; [`run`] refreshes one; [`practice`] makes a
-//! practice stick; [`inside`] shows what fills one, [`space`] what can go, [`history`] what it held earlier, [`lesson`]
-//! leads through the experiments, [`table`] refreshes several; [`update`] is where everything that
-//! a helper says arrives.
+//! practice stick; [`inside`] shows what fills one, [`space`] what can go, [`history`] what it held
+//! earlier; [`lesson`] leads through the experiments; [`table`] lays several side by side, and
+//! [`turns`] refreshes them; [`update`] is where everything that a helper says arrives.
 
 mod actions;
 mod history;
@@ -15,6 +15,7 @@ mod run;
 mod space;
 mod sticks;
 mod table;
+mod turns;
 mod update;
 
 use crate::pages::{
