@@ -168,6 +168,32 @@ exit $status""")
         self.assertEqual(self.together(), set())
         self.assertEqual(self.turns(), ["+ A", "- A", "+ B", "- B"])
 
+    @unittest.skipIf(os.geteuid() == 0, "root is never asked for a password")
+    @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "one processor: one at a time")
+    def test_passwords_are_asked_for_one_by_one(self):
+        sticks, env = self.noting(A="1-1", B="1-2")
+        for stick in sticks.values():
+            store.fill(stick, 80)
+            (stick / "LiveOS").chmod(0o555)
+            self.addCleanup((stick / "LiveOS").chmod, 0o755)
+        programs = self.folder()
+        asked = programs / "asked"
+        # Somebody who takes seconds to type it; then root may write.
+        (programs / "pkexec").write_text(f"""#!/bin/sh
+echo "? $3" >>"{asked}"
+sleep 3
+echo "! $3" >>"{asked}"
+case $3 in /dev/A) stick="{sticks["A"]}";; *) stick="{sticks["B"]}";; esac
+chmod u+w "$stick/LiveOS"
+exec "$1" "$2" "$stick" --yes --json
+""")
+        (programs / "pkexec").chmod(0o755)
+        window = self.laid(env={**env, "PATH": f"{programs}:{os.environ['PATH']}"})
+        wait(lambda: window.usable("Refresh 2 Sticks"), "two that need it")
+        window.press("Refresh 2 Sticks")
+        window.shows("2 of 2 sticks are refreshed", patience=120)
+        self.assertEqual(asked.read_text().split("\n")[:-1], ["? /dev/A", "! /dev/A", "? /dev/B", "! /dev/B"])
+
     def test_without_ports_there_is_nothing_to_switch(self):
         window = self.laid(self.practice("Ana"), self.practice("Bo"))
         window.shows("Refresh 0 Sticks")
