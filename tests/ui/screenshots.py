@@ -97,6 +97,7 @@ class Pictures(WindowTest):
         self.take(window, "menu")
         key("Escape")
         self.take_inside(window)
+        self.take_space(window)
         self.take_lesson(window)
         store.fill(stick, 75)
         wait(lambda: window.gauge() >= 75, "three quarters")
@@ -160,6 +161,14 @@ class Pictures(WindowTest):
         key("Tab", "Tab", "Return")
         self.take(window, "inside-folder")
         key("alt+Left", "alt+Left")
+        wait(window.gauge, "a gauge")
+
+    def take_space(self, window):
+        window.front()
+        key("ctrl+s")
+        time.sleep(3)
+        self.take(window, "space")
+        key("alt+Left")
         wait(window.gauge, "a gauge")
 
     def take_lesson(self, window):
