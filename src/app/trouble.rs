@@ -33,6 +33,7 @@ impl Problem {
             ErrorKind::Refused => gettext("Better Not"),
             ErrorKind::Missing => gettext("A Program Is Missing"),
             ErrorKind::Io => gettext("The Stick Does Not Answer Well"),
+            ErrorKind::Interrupted => gettext("The Refresh Was Interrupted"),
         };
         Problem {
             title,

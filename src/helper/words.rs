@@ -35,6 +35,7 @@ pub fn error(error: &Error) -> Said {
             needed,
             available,
         } => no_space(*part, *needed, *available),
+        Error::OnlyReplacing { needed, available } => only_replacing(*needed, *available),
         Error::FileLimit { limit, .. } => said(
             fill(
                 &gettext(
@@ -94,6 +95,17 @@ pub fn error(error: &Error) -> Said {
         Error::Cut(_) => said(
             gettext("A refresh of this stick was interrupted, and its end is still to be done."),
             gettext("Refresh it again: that completes what is left, and nothing is lost."),
+        ),
+        Error::Replacing { file, .. } => said(
+            gettext(
+                "The image of this stick was being replaced when that was interrupted, and the stick does not start until it is completed.",
+            ),
+            fill(
+                &gettext(
+                    "Nothing is lost: refresh the stick again and name the folder that holds {file} (--scratch DIR), which completes it.",
+                ),
+                &[("file", file)],
+            ),
         ),
         Error::Undo { first, .. } => Said {
             what: self::error(first).what,
@@ -161,6 +173,29 @@ fn no_space(part: Part, needed: Bytes, available: Bytes) -> Said {
         fill(
             &gettext(
                 "Remove at least {missing} of files from the stick that do not belong to the live system, and try again.",
+            ),
+            &values,
+        ),
+    )
+}
+
+fn only_replacing(needed: Bytes, available: Bytes) -> Said {
+    let missing = needed.saturating_sub(available);
+    let values = [
+        ("needed", &*size(needed)),
+        ("available", &*size(available)),
+        ("missing", &*size(missing)),
+    ];
+    said(
+        fill(
+            &gettext(
+                "There is not enough room on the stick for a second image: {needed} are needed, {available} are free.",
+            ),
+            &values,
+        ),
+        fill(
+            &gettext(
+                "Remove at least {missing} of files from the stick that do not belong to the live system; or let the old image be replaced by way of a folder on another disk (--scratch DIR --replace), but until that ends the stick does not start.",
             ),
             &values,
         ),
@@ -358,6 +393,14 @@ mod tests {
                 limit: Bytes(4_294_967_295),
             },
             Error::unfinished(Error::Cancelled),
+            Error::OnlyReplacing {
+                needed: Bytes(900_000_000),
+                available: Bytes(600_000_000),
+            },
+            Error::Replacing {
+                file: "sugar-cellar-0.img".to_owned(),
+                detail: String::new(),
+            },
         ];
         for part in [Stick, Disk, Image, NewImage, Overlay, Ext4, Scratch] {
             let (needed, available) = (Bytes(900_000_000), Bytes(600_000_000));

@@ -440,6 +440,10 @@ impl Folder for FaultFolder {
         Ok(lock(&self.disk).world.rules == Rules::Ext4)
     }
 
+    fn lasts(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     fn free(&self) -> io::Result<Bytes> {
         let disk = lock(&self.disk);
         let capacity = disk.capacity.unwrap_or(ROOM);
