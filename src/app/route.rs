@@ -2,6 +2,7 @@
 
 use crate::client::Call;
 use crate::known::{Kind, Known};
+use std::path::Path;
 
 /// What the window asks of the helper about one stick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,20 @@ pub fn call(verb: Verb, stick: &Known, access: Access) -> Option<Call> {
     Some(Call { arguments, asked })
 }
 
+/// The same with a folder on another disk, from which the old image is replaced (`agreed`), or a cut
+/// replacement completed; none where the helper would run for another user, and follows no path.
+pub fn by_way_of(mut call: Call, folder: &Path, agreed: bool) -> Option<Call> {
+    if call.asked {
+        return None;
+    }
+    let folder = folder.to_str()?.to_owned();
+    call.arguments.extend(["--scratch".to_owned(), folder]);
+    if agreed {
+        call.arguments.push("--replace".to_owned());
+    }
+    Some(call)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +143,20 @@ mod tests {
         let booted = stick(Kind::Booted, Some("/run/initramfs/live"), Some("/dev/sda1"));
         let call = call(Verb::Plan, &booted, ALL).unwrap();
         assert_eq!((call.arguments[1].as_str(), call.asked), ("live", true));
+    }
+
+    #[test]
+    fn a_folder_is_named_only_where_it_is_followed() {
+        let fat = stick(Kind::Plugged, Some("/media/me/S"), Some("/dev/sdb1"));
+        let folder = Path::new("/home/me/x");
+        let direct = call(Verb::Refresh, &fat, ALL).unwrap();
+        let replaced = by_way_of(direct.clone(), folder, true).unwrap();
+        let wanted = ["--yes", "--scratch", "/home/me/x", "--replace"];
+        assert_eq!(replaced.arguments[2..], wanted);
+        let completed = by_way_of(direct, folder, false).unwrap();
+        assert_eq!(completed.arguments[2..], wanted[..3]);
+        let asked = call(Verb::Refresh, &fat, READ).unwrap();
+        assert_eq!(by_way_of(asked, folder, true), None);
     }
 
     #[test]
