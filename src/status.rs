@@ -9,7 +9,7 @@ use crate::squash::{self, Archive, Contents};
 use crate::stick::layout::{LIVE_OS, SECOND_IMAGE};
 use crate::stick::note::{self, Found, Note};
 use crate::stick::{ImageContent, Layout, Overlay, Stick};
-use crate::storage::{DiskFile, DiskFolder, Entry, Folder, ReadAt};
+use crate::storage::{DiskFile, Entry, Folder, ReadAt};
 use crate::units::{Bytes, Sectors};
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub struct Seen {
 /// second image, so that the next one may put it right; `Replacing` where the image is half replaced.
 pub fn look(stick: &Stick) -> Result<Seen> {
     draw(stick).map_err(|error| {
-        if let Some(file) = replaced_by(stick.folder()) {
+        if let Ok(Some(file)) = note::awaited(stick.folder()) {
             let detail = error.to_string();
             return Error::Replacing { file, detail };
         }
@@ -219,16 +219,6 @@ fn pending(stick: &Stick, layout: &Layout) -> Option<Pending> {
         Ok(Found::Note(Note::Replacing(_))) => Pending::Cleanup,
         _ => Pending::Borrowed,
     })
-}
-
-/// The file in a scratch folder that completes a half replaced image.
-fn replaced_by(folder: &DiskFolder) -> Option<String> {
-    match note::read(folder) {
-        Ok(Found::Note(Note::Replacing(note))) if note::image_is_gone(folder).ok()? => {
-            Some(note.scratch)
-        }
-        _ => None,
-    }
 }
 
 fn path(name: &str) -> String {

@@ -579,6 +579,47 @@ fn a_copy_by_hand_that_was_cut() {
     scene.end_well(&found, &scene.learner).unwrap();
 }
 
+/// Somebody puts another whole image there by hand: what earlier refreshes took up may be in the scratch
+/// file alone, which is kept.
+#[test]
+fn another_image_put_there_by_hand() {
+    let scene = Scene::new(Rules::Fat);
+    let whole = scene.pair();
+    scene.run(&whole).unwrap();
+    let instants = Instants::of(&whole);
+    let gone = |time: &usize| note::image_is_gone(&instants.crash(*time, 1).stick).unwrap();
+    let time = (0..=instants.end).find(gone).unwrap();
+    let found = instants.crash(time, 1);
+    let name = found.scratch.entries().unwrap()[0].name.clone();
+    let kept = found.scratch.read(&name).unwrap();
+    // The same system, made at another time.
+    let mut another = scene.stick.read(IMAGE).unwrap();
+    another[8] ^= 1;
+    found.stick.put(IMAGE, &another).unwrap();
+    found.stick.record();
+    let refused = scene.run(&found).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused, "{refused}");
+    assert_eq!((found.stick.calls(), found.scratch.calls()), (0, 0));
+    assert!(found.scratch.read(&name).unwrap() == kept);
+    // Whoever means it names no scratch folder.
+    refresh::recover(target(&found.stick), 1, &Alone, &Silent).unwrap();
+    assert!(found.stick.open(NOTE).is_err());
+}
+
+/// The image is gone before anything of a new one was whole: no scratch file stands for it.
+#[test]
+fn nothing_is_promised_that_is_not_there() {
+    let scene = Scene::new(Rules::Ext4);
+    let pair = scene.pair();
+    let name = note::scratch_name(7);
+    note::create(&pair.stick, &Note::replacing(&name, None)).unwrap();
+    pair.scratch.put(&name, b"begun").unwrap();
+    pair.stick.remove(IMAGE).unwrap();
+    let failed = scene.run(&pair).unwrap_err();
+    assert_ne!(failed.kind(), ErrorKind::Interrupted, "{failed}");
+    assert!(pair.scratch.read(&name).is_ok());
+}
+
 /// A store that the kernel gave up is taken up only once the new image is in place.
 #[test]
 fn what_the_kernel_gave_up() {

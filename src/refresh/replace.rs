@@ -116,7 +116,13 @@ fn prepare<F: Folder>(
         .map_err(verify::of_the_new)
         .and_then(|new| verify::verify(&ready.sources, &new, ready.options.threads, progress))
         .map_err(of_the_scratch)?;
-    let mark = Mark { bytes, crc64 };
+    let old = first_sector(ready.target.folder, IMAGE).doing("reading the image's first sector")?;
+    let replaces = CRC64.checksum(&old);
+    let mark = Mark {
+        bytes,
+        crc64,
+        replaces,
+    };
     progress.check()?;
     guard.still_ours()?;
     note::rewrite(ready.target.folder, &Note::replacing(name, Some(mark))).doing(NOTING)?;
@@ -128,11 +134,12 @@ fn prepare<F: Folder>(
 /// note. Needs the stick's lock.
 ///
 /// Before the scratch file is removed, all of the image is read: somebody may have begun to copy the
-/// file by hand.
+/// file by hand. Or put another image there: then what earlier refreshes took up is in the file alone.
 ///
 /// # Errors
 /// `Replacing` where the scratch file is needed and not there, and where this is cut in turn;
-/// `Refused` where it is not the one that the note speaks of: then nothing was changed.
+/// `Refused` where it is not the one that the note speaks of, and where the stick has an image that is
+/// neither the old nor the new one: then nothing was changed.
 pub fn complete<F: Folder>(
     folder: &F,
     scratch: &F,
@@ -153,10 +160,16 @@ pub fn complete<F: Folder>(
         // A whole image needs nothing from here.
         return not_begun(folder);
     }
-    if note::image_is_gone(folder)? || whole(folder, IMAGE, threads, progress)?.is_err() {
-        let Some(mark) = image else {
-            return not_begun(folder);
+    let Some(mark) = image else {
+        // Nothing was taken from the old image. If it is gone all the same, nothing is thrown away.
+        return match note::image_is_gone(folder)? {
+            true => Ok(()),
+            false => remove_scratch(scratch, &name),
         };
+    };
+    if is_to_begin(folder, scratch, &name, mark)?
+        || whole(folder, IMAGE, threads, progress)?.is_err()
+    {
         let steps = Steps::new(progress, mark);
         let new = checked(scratch, &name, mark, &steps)?;
         guard.still_ours()?;
@@ -166,13 +179,35 @@ pub fn complete<F: Folder>(
     remove_scratch(scratch, &name)
 }
 
+/// Whether the image has no first sector; if it has one, it must be the old or the new image's.
+fn is_to_begin<F: Folder>(folder: &F, scratch: &F, name: &str, mark: Mark) -> Result<bool> {
+    if note::image_is_gone(folder)? {
+        return Ok(true);
+    }
+    let image = first_sector(folder, IMAGE).doing("reading the image's first sector")?;
+    if CRC64.checksum(&image) != mark.replaces
+        && image != first_sector(scratch, name).doing(READING)?
+    {
+        let detail = format!(
+            "{IMAGE} was replaced by another one; {name} is kept, and without its folder the stick is refreshed as it is"
+        );
+        return Err(Error::refused(Part::Image, detail));
+    }
+    Ok(false)
+}
+
+/// Read from the device.
+fn first_sector<F: Folder>(folder: &F, name: &str) -> io::Result<[u8; SECTOR as usize]> {
+    let mut sector = [0; SECTOR as usize];
+    folder.open_uncached(name)?.read_at(&mut sector, 0)?;
+    Ok(sector)
+}
+
 /// `Err(Replacing)` where a note says so and the image is gone.
 pub(super) fn not_begun<F: Folder>(folder: &F) -> Result<()> {
-    match note::read(folder)? {
-        Found::Note(Note::Replacing(note)) if note::image_is_gone(folder)? => {
-            Err(gone(&note.scratch))
-        }
-        _ => Ok(()),
+    match note::awaited(folder)? {
+        Some(file) => Err(gone(&file)),
+        None => Ok(()),
     }
 }
 
@@ -252,13 +287,13 @@ fn make_room<F: Folder>(folder: &F, mark: Mark) -> Result<()> {
 /// Writes `new` over the image; the first sector goes first and comes last.
 fn write_over<F: Folder>(folder: &F, new: &F::File, mark: Mark, steps: &Steps<'_>) -> Result<()> {
     let doing = "writing over the old image";
+    let mut first = [0; SECTOR as usize];
+    new.read_at(&mut first, 0).doing(READING)?;
     let image = folder.open_writable(IMAGE).doing(doing)?;
     image
         .write_at(&[0; SECTOR as usize], 0)
         .and_then(|()| image.sync())
         .doing(doing)?;
-    let mut first = [0; SECTOR as usize];
-    new.read_at(&mut first, 0).doing(READING)?;
     let mut piece = vec![0; PIECE];
     for at in pieces(SECTOR..mark.bytes) {
         piece.resize((at.end - at.start) as usize, 0);

@@ -48,6 +48,8 @@ pub struct Mark {
     pub bytes: u64,
     /// CRC-64 of it, as XZ has it.
     pub crc64: u64,
+    /// The same of the first sector of the image that it replaces, which tells that one from any other.
+    pub replaces: u64,
 }
 
 /// What was found.
@@ -134,6 +136,17 @@ fn text(note: &Note) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// The scratch file that is the stick's image, where a replacement took the one in LiveOS.
+pub fn awaited<F: Folder>(folder: &F) -> Result<Option<String>> {
+    match read(folder)? {
+        // Before there is a mark, no replacement takes anything.
+        Found::Note(Note::Replacing(note)) if note.image.is_some() && image_is_gone(folder)? => {
+            Ok(Some(note.scratch))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Whether the image has no first sector. That sector is the first that a replacement takes from the
 /// old image and the last that it gives the new one, so that whoever begins with one is whole.
 ///
@@ -177,6 +190,7 @@ mod tests {
         let mark = Mark {
             bytes: u64::MAX,
             crc64: u64::MAX,
+            replaces: u64::MAX,
         };
         let second = Note::replacing(&name, Some(mark));
         rewrite(&folder, &second).unwrap();

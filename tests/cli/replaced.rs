@@ -29,10 +29,13 @@ impl Half {
         let half = Half { place };
         fs::create_dir(half.scratch()).unwrap();
         fs::write(half.scratch().join(NAME), &new).unwrap();
-        let crc = crc::Crc::<u64>::new(&crc::CRC_64_XZ).checksum(&new);
+        let old = fs::read(half.place.image()).unwrap();
+        let crc64 = crc::Crc::<u64>::new(&crc::CRC_64_XZ);
         let note = format!(
-            r#"{{"scratch":"{NAME}","image":{{"bytes":{},"crc64":{crc}}}}}"#,
-            new.len()
+            r#"{{"scratch":"{NAME}","image":{{"bytes":{},"crc64":{},"replaces":{}}}}}"#,
+            new.len(),
+            crc64.checksum(&new),
+            crc64.checksum(&old[..512])
         );
         fs::write(half.place.stick().join("LiveOS/sugar-cellar.json"), note).unwrap();
         half

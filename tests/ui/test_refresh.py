@@ -236,7 +236,8 @@ esac
         packed = lzma.compress(new, check=lzma.CHECK_CRC64, preset=0)
         index = (int.from_bytes(packed[-8:-4], "little") + 1) * 4 + 12
         crc64 = int.from_bytes(packed[-index - 8 : -index], "little")
-        note = {"scratch": "sugar-cellar-0.img", "image": {"bytes": len(new), "crc64": crc64}}
+        mark = {"bytes": len(new), "crc64": crc64, "replaces": 0}
+        note = {"scratch": "sugar-cellar-0.img", "image": mark}
         (stick / "LiveOS/sugar-cellar.json").write_text(json.dumps(note))
         with open(stick / "LiveOS/squashfs.img", "r+b") as image:
             image.write(bytes(512))
