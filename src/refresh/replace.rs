@@ -67,6 +67,9 @@ pub(super) fn replace<F: Folder>(
         let detail = "an earlier command noted down something that is still to be done";
         return Err(Error::refused(Part::Stick, detail));
     }
+    // Found out now, and not when the new image is made.
+    let writing = folder.open_writable(IMAGE);
+    writing.doing("opening the old image to write over it")?;
     let name = note::scratch_name(RandomState::new().build_hasher().finish());
     let mark = note::create(folder, &Note::replacing(&name, None))
         .doing(NOTING)

@@ -282,3 +282,25 @@ ls "$memory"
     assert_eq!(said.matches("code 3").count(), 2, "{said}");
     assert_eq!(said.matches("lies in memory").count(), 2, "{said}");
 }
+
+/// Found before the new image is made, which takes its time, and not after.
+#[test]
+fn an_image_that_may_not_be_written_over() {
+    let Some(said) = crowded(
+        r#"
+chmod 444 "$stick/LiveOS/squashfs.img"
+state >"$place/before"
+set +e
+setpriv --bounding-set -dac_override "$helper" refresh "$stick" --yes --json --scratch "$scratch" --replace </dev/null
+echo "code $?"
+state >"$place/after"
+cmp "$place/before" "$place/after" && echo same
+"#,
+    ) else {
+        return;
+    };
+    assert!(said.contains("code 1"), "{said}");
+    assert!(said.contains(r#""code":"denied""#), "{said}");
+    assert!(said.contains("same"), "{said}");
+    assert!(!said.contains(r#""stage":"build""#), "{said}");
+}
