@@ -32,12 +32,16 @@ pub struct Seen {
 ///
 /// # Errors
 /// Whatever cannot be read, or contradicts its format. `Cut` where a cut refresh left a
-/// second image, so that the next one may put it right; `Replacing` where the image is half replaced.
+/// second image, so that the next one may put it right; `Replacing` where the image is half replaced,
+/// `Busy` while it is being replaced.
 pub fn look(stick: &Stick) -> Result<Seen> {
     draw(stick).map_err(|error| {
         if let Ok(Some(file)) = note::awaited(stick.folder()) {
             let detail = error.to_string();
-            return Error::Replacing { file, detail };
+            return match stick.nobody_writes() {
+                Err(busy @ Error::Busy { .. }) => busy,
+                _ => Error::Replacing { file, detail },
+            };
         }
         let names = stick.folder().entries().unwrap_or_default();
         match names.iter().any(|entry| entry.name == SECOND_IMAGE) {

@@ -304,3 +304,19 @@ cmp "$place/before" "$place/after" && echo same
     assert!(said.contains("same"), "{said}");
     assert!(!said.contains(r#""stage":"build""#), "{said}");
 }
+
+/// Somebody who looks while it is at work is told that, and not that it was interrupted.
+#[test]
+fn what_is_at_work_was_not_interrupted() {
+    let half = Half::new().begun();
+    let live_os = fs::File::open(half.place.stick().join("LiveOS")).unwrap();
+    rustix::fs::flock(&live_os, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    for contract in taking() {
+        let ran = contract.on(half.place.stick(), true);
+        let failed = ran.json().pop().unwrap();
+        assert_eq!(failed["code"], "busy", "{}: {ran:?}", contract.verb);
+    }
+    drop(live_os);
+    let ran = half.run("status", &["--json"]);
+    assert_eq!(ran.json().pop().unwrap()["code"], "interrupted");
+}
