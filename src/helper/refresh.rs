@@ -7,11 +7,11 @@ use super::opened::Opened;
 use super::{STICK, ask, finish, named, plan, tell};
 use crate::error::{Doing, Error, Part, Result};
 use crate::progress::Progress;
-use crate::protocol::{Pending, Stage};
+use crate::protocol::{Pending, SpaceMode, Stage};
 use crate::refresh::{self, Kernel, Options};
 use crate::sources::{Target, Use};
 use crate::squash::Compression;
-use crate::stick::{Access, Caller};
+use crate::stick::{Access, Caller, Host};
 use crate::storage::DiskFolder;
 use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Path, PathBuf};
@@ -137,7 +137,14 @@ impl Choices {
                 Err(Error::unsupported(Part::Scratch, detail))
             }
             (Some(kernel), _) => plan.by_kernel(kernel),
-            (None, Some(scratch)) if self.replace => plan.replacing(scratch),
+            (None, Some(scratch)) if self.replace => {
+                let plan = plan.replacing(scratch)?;
+                if plan.space.mode == SpaceMode::Scratch && Host::default().in_live_root(scratch)? {
+                    let detail = "the scratch folder lies in the live system that runs here, which may keep nothing of it";
+                    return Err(Error::refused(Part::Scratch, detail));
+                }
+                Ok(plan)
+            }
             (None, _) => Ok(plan),
         }
     }

@@ -55,6 +55,15 @@ pub fn error(error: &Error) -> Said {
                 "Close the programs that use it, or, if the computer was started from it, start the computer from something else, and try again.",
             ),
         ),
+        Error::Refused {
+            part: Part::Scratch,
+            ..
+        } => said(
+            gettext("This folder is not the right one."),
+            gettext(
+                "Name one on a disk that keeps what it holds when the computer is switched off; or, where a refresh is to be completed, the one that it began with.",
+            ),
+        ),
         Error::Refused { .. } => said(
             gettext("This was not done, because it would not be safe."),
             gettext("Nothing was changed; the details say what stands in the way."),
