@@ -204,6 +204,10 @@ impl Window {
             let Some(call) = route::by_way_of(call, &folder, false) else {
                 return;
             };
+            // Chosen twice, or while another one began: one at a time.
+            if window.run_is_active() {
+                return;
+            }
             window.imp().run.replace(Some(Run {
                 access,
                 ..Run::of(&stick)
