@@ -170,9 +170,11 @@ pub fn complete<F: Folder>(
             false => remove_scratch(scratch, &name),
         };
     };
-    if is_to_begin(folder, scratch, &name, mark)?
-        || whole(folder, IMAGE, threads, progress)?.is_err()
-    {
+    let to_begin = is_to_begin(folder, scratch, &name, mark)?;
+    if !to_begin {
+        not_begun(folder)?;
+    }
+    if to_begin || whole(folder, IMAGE, threads, progress)?.is_err() {
         let steps = Steps::new(progress, mark);
         let new = checked(scratch, &name, mark, &steps)?;
         guard.still_ours()?;
@@ -206,11 +208,18 @@ fn first_sector<F: Folder>(folder: &F, name: &str) -> io::Result<[u8; SECTOR as 
     Ok(sector)
 }
 
-/// `Err(Replacing)` where a note says so and the image is gone.
+/// `Err(Replacing)` where a note says so and the image is gone. Where a note says so and it is there, it is
+/// durable then: a run that was killed may have left its first sector in memory alone.
 pub(super) fn not_begun<F: Folder>(folder: &F) -> Result<()> {
-    match note::awaited(folder)? {
-        Some(file) => Err(gone(&file)),
-        None => Ok(()),
+    if let Some(file) = note::awaited(folder)? {
+        return Err(gone(&file));
+    }
+    let Found::Note(Note::Replacing(_)) = note::read(folder)? else {
+        return Ok(());
+    };
+    match folder.open(IMAGE).and_then(|image| image.sync()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.doing("making the image durable"),
     }
 }
 
