@@ -34,6 +34,9 @@ pub enum ErrorKind {
     Refused,
     /// A program that is needed is not installed.
     Missing,
+    /// The image was being replaced when that was cut; the next refresh with the same scratch folder
+    /// completes it, and until then the stick does not start.
+    Interrupted,
 }
 
 /// The part of a stick that an error or a finding speaks of.
@@ -75,6 +78,15 @@ pub enum Error {
         /// Where room is missing.
         part: Part,
         /// Needed altogether.
+        needed: Bytes,
+        /// There now.
+        available: Bytes,
+    },
+    /// The stick holds only one image: the new one would have to be written elsewhere first, and then
+    /// replace the old one. Nobody agreed to that.
+    #[error("no space for a second image: {needed} bytes needed, {available} there")]
+    OnlyReplacing {
+        /// Needed for both beside one another.
         needed: Bytes,
         /// There now.
         available: Bytes,
@@ -158,6 +170,15 @@ pub enum Error {
     /// The stick cannot be read as it is, for a refresh was cut here; the next one puts it right.
     #[error("a refresh was cut: {0}")]
     Cut(Box<Error>),
+    /// The image is being replaced, and what lies on the stick is neither the old one nor the new one.
+    /// The new one is whole, in the scratch folder.
+    #[error("the image is being replaced by {file}: {detail}")]
+    Replacing {
+        /// The new image's file in the scratch folder.
+        file: String,
+        /// Technical detail.
+        detail: String,
+    },
     /// A failure, and a second one while tidying up after it.
     #[error("{first}; then, while undoing: {second}")]
     Undo {
@@ -210,7 +231,9 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::NotFound { .. } => ErrorKind::NotFound,
-            Error::NoSpace { .. } | Error::FileLimit { .. } => ErrorKind::NoSpace,
+            Error::NoSpace { .. } | Error::OnlyReplacing { .. } | Error::FileLimit { .. } => {
+                ErrorKind::NoSpace
+            }
             Error::Unsupported { .. } => ErrorKind::Unsupported,
             Error::Damaged { .. } => ErrorKind::Damaged,
             Error::Busy { .. } => ErrorKind::Busy,
@@ -223,6 +246,7 @@ impl Error {
                 io::ErrorKind::PermissionDenied => ErrorKind::Denied,
                 _ => ErrorKind::Io,
             },
+            Error::Replacing { .. } => ErrorKind::Interrupted,
             Error::Undo { first, .. } => first.kind(),
             Error::Unfinished(cause) | Error::Cut(cause) => cause.kind(),
         }

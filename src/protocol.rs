@@ -266,6 +266,9 @@ pub struct PlannedSpace {
     pub available_bytes: Bytes,
     /// The longest file that the stick's file system can hold; none where that is no concern.
     pub file_limit_bytes: Option<Bytes>,
+    /// Needed in a scratch folder outside the stick; none where none is needed.
+    #[serde(default)]
+    pub scratch_bytes: Option<Bytes>,
 }
 
 /// Whether the root file system's own record of its free blocks is believed.

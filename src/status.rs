@@ -7,6 +7,7 @@ use crate::progress::Silent;
 use crate::protocol::{self, Home, ImageKind, OverlayState, Pending, Status};
 use crate::squash::{self, Archive, Contents};
 use crate::stick::layout::{LIVE_OS, SECOND_IMAGE};
+use crate::stick::note::{self, Found, Note};
 use crate::stick::{ImageContent, Layout, Overlay, Stick};
 use crate::storage::{DiskFile, Entry, Folder, ReadAt};
 use crate::units::{Bytes, Sectors};
@@ -31,9 +32,17 @@ pub struct Seen {
 ///
 /// # Errors
 /// Whatever cannot be read, or contradicts its format. `Cut` where a cut refresh left a
-/// second image, so that the next one may put it right.
+/// second image, so that the next one may put it right; `Replacing` where the image is half replaced,
+/// `Busy` while it is being replaced.
 pub fn look(stick: &Stick) -> Result<Seen> {
     draw(stick).map_err(|error| {
+        if let Ok(Some(file)) = note::awaited(stick.folder()) {
+            let detail = error.to_string();
+            return match stick.nobody_writes() {
+                Err(busy @ Error::Busy { .. }) => busy,
+                _ => Error::Replacing { file, detail },
+            };
+        }
         let names = stick.folder().entries().unwrap_or_default();
         match names.iter().any(|entry| entry.name == SECOND_IMAGE) {
             true => Error::Cut(Box::new(error)),
@@ -208,7 +217,12 @@ fn pending(stick: &Stick, layout: &Layout) -> Option<Pending> {
     if stick.to_be_finished() {
         return Some(Pending::Finish);
     }
-    layout.note.as_ref().map(|_| Pending::Borrowed)
+    layout.note.as_ref()?;
+    Some(match note::read(stick.folder()) {
+        // Its image is whole, or nobody would come here.
+        Ok(Found::Note(Note::Replacing(_))) => Pending::Cleanup,
+        _ => Pending::Borrowed,
+    })
 }
 
 fn path(name: &str) -> String {

@@ -162,6 +162,7 @@ fn a_plan() {
             needed_bytes: Bytes(800),
             available_bytes: Bytes(100),
             file_limit_bytes: Some(Bytes(4_294_967_295)),
+            scratch_bytes: None,
         },
         free_blocks: FreeBlocks {
             trusted: false,
@@ -186,13 +187,33 @@ fn a_plan() {
         "image":{"bytes":700,"estimated_bytes":710,"largest_bytes":800},
         "overlay":{"used_sectors":98936,"after_sectors":16,"total_sectors":163840},
         "blocks":{"block_bytes":131072,"total":32768,"changed":500,"freed":40},
-        "space":{"mode":"none","needed_bytes":800,"available_bytes":100,"file_limit_bytes":4294967295},
+        "space":{"mode":"none","needed_bytes":800,"available_bytes":100,"file_limit_bytes":4294967295,
+        "scratch_bytes":null},
         "free_blocks":{"trusted":false,"reason":"not_clean","detail":"the journal needs recovery"},
         "seconds":12,
         "refusals":[{"code":"no_space","message":"There is not enough room.","hint":"Delete something.",
         "detail":"800 > 100"}],
         "kernels":[{"version":"6.8.5-301.fc40.x86_64","modules":true}]}"#,
     );
+}
+
+#[test]
+fn room_that_only_a_scratch_folder_makes() {
+    let space = PlannedSpace {
+        mode: SpaceMode::Scratch,
+        needed_bytes: Bytes(800),
+        available_bytes: Bytes(300),
+        file_limit_bytes: None,
+        scratch_bytes: Some(Bytes(800)),
+    };
+    pinned(
+        &space,
+        r#"{"mode":"scratch","needed_bytes":800,"available_bytes":300,"file_limit_bytes":null,"scratch_bytes":800}"#,
+    );
+    // As an older helper says it.
+    let older = r#"{"mode":"beside","needed_bytes":8,"available_bytes":9,"file_limit_bytes":null}"#;
+    let older: PlannedSpace = serde_json::from_str(older).unwrap();
+    assert_eq!(older.scratch_bytes, None);
 }
 
 #[test]
@@ -432,10 +453,11 @@ fn words() {
         ErrorKind::Denied,
         ErrorKind::Refused,
         ErrorKind::Missing,
+        ErrorKind::Interrupted,
     ];
     assert_eq!(
         all(&codes.map(word)),
-        "not_found no_space unsupported damaged busy cancelled io denied refused missing"
+        "not_found no_space unsupported damaged busy cancelled io denied refused missing interrupted"
     );
     use EntryKind as Kind;
     let kinds = [

@@ -269,8 +269,8 @@ fn a_refresh_with_borrowed_room() {
         (plan.space.mode, plan.obstacle().is_some())
     };
     assert_eq!(mode(RESERVE), (SpaceMode::ShortenedOverlay, false));
-    // With more of it kept there is no way.
-    assert_eq!(mode(Bytes(2 << 20)), (SpaceMode::None, true));
+    // With more of it kept there is no way, but to replace the old image with consent.
+    assert_eq!(mode(Bytes(2 << 20)), (SpaceMode::Scratch, true));
     let tried = cut("borrowed", &small, &operation);
     let plain = 18;
     assert!(tried.calls > plain && tried.states > 60, "{tried:?}");

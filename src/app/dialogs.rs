@@ -132,6 +132,56 @@ pub async fn clean(over: &impl IsA<gtk::Widget>, clutter: Clutter) -> bool {
     answer(&dialog).await == "remove"
 }
 
+/// Whether to look for a folder that the new image, of about `size`, is written to first.
+pub async fn one_image(over: &impl IsA<gtk::Widget>, size: &str) -> bool {
+    let text = gettext(
+        "The new part can be written to a folder on another disk first, if that has {size} free, and then replaces the old one. Until this ends the stick does not start. A larger stick, or files removed from this one, make that needless.",
+    );
+    let dialog = question(
+        over,
+        &gettext("Too Little Room for a Refresh"),
+        &text.replace("{size}", size),
+        &[
+            ("stay", &gettext("_Leave It")),
+            ("choose", &gettext("_Choose a Folder…")),
+        ],
+    );
+    // What is safe is at hand.
+    dialog.set_response_appearance("choose", adw::ResponseAppearance::Default);
+    dialog.set_default_response(Some("stay"));
+    answer(&dialog).await == "choose"
+}
+
+/// Whether the old image may be replaced, though the stick does not start meanwhile.
+pub async fn replace(over: &impl IsA<gtk::Widget>) -> bool {
+    let dialog = question(
+        over,
+        &gettext("Until This Ends the Stick Does Not Start"),
+        &gettext(
+            "Do not pull it out, and keep the folder until it is done. If it is interrupted, stick and folder together still hold everything, and Sugar Cellar completes it.",
+        ),
+        &[
+            ("stay", &gettext("_Leave It")),
+            ("replace", &gettext("_Replace the Old Part")),
+        ],
+    );
+    dialog.set_response_appearance("replace", adw::ResponseAppearance::Destructive);
+    dialog.set_default_response(Some("stay"));
+    answer(&dialog).await == "replace"
+}
+
+/// Asks for the folder on another disk that a replacement goes by, or is completed from.
+pub async fn scratch(over: &impl IsA<gtk::Window>) -> Option<gtk::gio::File> {
+    let chooser = gtk::FileChooserNative::new(
+        Some(&gettext("A Folder on Another Disk")),
+        Some(over),
+        gtk::FileChooserAction::SelectFolder,
+        Some(&gettext("_Choose")),
+        Some(&gettext("_Cancel")),
+    );
+    chosen(chooser).await
+}
+
 /// A question with these answers: the first leaves all as it is, the last is suggested.
 fn question(
     over: &impl IsA<gtk::Widget>,

@@ -171,6 +171,7 @@ pub mod tests {
                 needed_bytes: Bytes(1),
                 available_bytes: Bytes(1),
                 file_limit_bytes: None,
+                scratch_bytes: None,
             },
             free_blocks: FreeBlocks {
                 trusted: reason.is_none(),

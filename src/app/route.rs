@@ -3,6 +3,7 @@
 use crate::client::Call;
 use crate::clutter;
 use crate::known::{Kind, Known};
+use std::path::Path;
 use sugar_cellar::protocol::Clutter;
 
 /// What the window asks of the helper about one stick.
@@ -80,6 +81,20 @@ pub fn call(verb: Verb, stick: &Known, access: Access) -> Option<Call> {
     Some(Call { arguments, asked })
 }
 
+/// The same with a folder on another disk, from which the old image is replaced (`agreed`), or a cut
+/// replacement completed; none where the helper would run for another user, and follows no path.
+pub fn by_way_of(mut call: Call, folder: &Path, agreed: bool) -> Option<Call> {
+    if call.asked {
+        return None;
+    }
+    let folder = folder.to_str()?.to_owned();
+    call.arguments.extend(["--scratch".to_owned(), folder]);
+    if agreed {
+        call.arguments.push("--replace".to_owned());
+    }
+    Some(call)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +164,20 @@ mod tests {
         };
         assert!(!asked(Clutter::Trash));
         assert!(asked(Clutter::Logs));
+    }
+
+    #[test]
+    fn a_folder_is_named_only_where_it_is_followed() {
+        let fat = stick(Kind::Plugged, Some("/media/me/S"), Some("/dev/sdb1"));
+        let folder = Path::new("/home/me/x");
+        let direct = call(Verb::Refresh, &fat, ALL).unwrap();
+        let replaced = by_way_of(direct.clone(), folder, true).unwrap();
+        let wanted = ["--yes", "--scratch", "/home/me/x", "--replace"];
+        assert_eq!(replaced.arguments[2..], wanted);
+        let completed = by_way_of(direct, folder, false).unwrap();
+        assert_eq!(completed.arguments[2..], wanted[..3]);
+        let asked = call(Verb::Refresh, &fat, READ).unwrap();
+        assert_eq!(by_way_of(asked, folder, true), None);
     }
 
     #[test]

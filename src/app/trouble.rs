@@ -33,6 +33,7 @@ impl Problem {
             ErrorKind::Refused => gettext("Better Not"),
             ErrorKind::Missing => gettext("A Program Is Missing"),
             ErrorKind::Io => gettext("The Stick Does Not Answer Well"),
+            ErrorKind::Interrupted => gettext("The Refresh Was Interrupted"),
         };
         Problem {
             title,
@@ -172,7 +173,15 @@ impl Trouble {
         imp.page.set_title(&problem.title);
         imp.page
             .set_description(Some(&glib::markup_escape_text(&problem.text)));
-        imp.again.set_action_name(Some(action));
+        // Only a folder that the person names completes it.
+        let interrupted = problem.kind == Some(ErrorKind::Interrupted);
+        imp.again.set_label(&if interrupted {
+            gettext("Choose the Folder…")
+        } else {
+            gettext("Try Again")
+        });
+        imp.again
+            .set_action_name(Some(if interrupted { "win.complete" } else { action }));
         imp.back.set_visible(back);
         imp.details.set_visible(!problem.details.is_empty());
         imp.problem.replace(problem);

@@ -35,6 +35,7 @@ impl Exit {
             Error::Refused { .. }
             | Error::Exists { .. }
             | Error::NoSpace { .. }
+            | Error::OnlyReplacing { .. }
             | Error::FileLimit { .. }
             | Error::Unsupported { .. }
             | Error::Busy { .. } => Exit::Refused,
@@ -198,6 +199,20 @@ mod tests {
         for (error, exit) in [
             (Error::Cancelled, Exit::Cancelled),
             (no_space(), Exit::Refused),
+            (
+                Error::OnlyReplacing {
+                    needed: Bytes(2),
+                    available: Bytes(1),
+                },
+                Exit::Refused,
+            ),
+            (
+                Error::Replacing {
+                    file: String::new(),
+                    detail: String::new(),
+                },
+                Exit::Failed,
+            ),
             (Error::refused(Part::Stick, ""), Exit::Refused),
             (Error::unsupported(Part::Image, ""), Exit::Refused),
             (Error::damaged(Part::Image, ""), Exit::Failed),

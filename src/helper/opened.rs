@@ -1,7 +1,7 @@
 //! A stick opened for a command that reads or changes its overlay.
 
 use crate::error::{Doing, Error, Result};
-use crate::progress::Silent;
+use crate::progress::{Progress, Silent};
 use crate::refresh;
 use crate::sources::{Guard, Target, Use};
 use crate::status::{self, Seen};
@@ -24,7 +24,26 @@ impl Opened {
     /// To write: where its image cannot be read and a cut refresh left a second one, the one that
     /// is whole is put in place.
     pub fn new(stick: &Path, access: Access) -> Result<Opened> {
+        Opened::completed(stick, access, None, &Silent)
+    }
+
+    /// As [`Opened::new`]. To write: an image that is half replaced is completed first from `scratch`.
+    pub fn completed(
+        stick: &Path,
+        access: Access,
+        scratch: Option<&DiskFolder>,
+        progress: &dyn Progress,
+    ) -> Result<Opened> {
         let stick = Stick::open(stick, access)?;
+        if let Some(scratch) = scratch.filter(|_| access == Access::Write && !stick.booted()) {
+            refresh::complete(
+                stick.folder(),
+                scratch,
+                super::threads(),
+                &Ours(&stick),
+                progress,
+            )?;
+        }
         let before = match status::look(&stick) {
             Err(Error::Cut(_)) if access == Access::Write && !stick.booted() => {
                 refresh::settle(stick.folder(), super::threads(), &Ours(&stick), &Silent)?;

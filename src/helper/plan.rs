@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::protocol::{Plan, Refusal, Stage};
 use crate::stick::{Access, InUse};
+use crate::storage::DiskFolder;
 use std::path::PathBuf;
 
 /// Show what a refresh would do, and why not, if not; change nothing
@@ -35,9 +36,10 @@ pub fn run(args: &Args, console: &Console) -> Exit {
 
 fn look(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     let jobs = Jobs::quiet(console)?;
+    let scratch = args.choices.scratch()?;
     let work = |progress: &dyn Progress| {
         let opened = Opened::new(&args.stick, Access::Read)?;
-        draw(&opened, &args.choices, progress)
+        draw(&opened, &args.choices, scratch.as_ref(), progress)
     };
     let (plan, _) = jobs.run(name, &[(Stage::Check, 1)], work)?;
     console.value(&plan);
@@ -49,9 +51,14 @@ fn look(args: &Args, name: &str, console: &Console) -> Result<Exit> {
 }
 
 /// The plan of an open stick.
-pub fn draw(opened: &Opened, choices: &Choices, progress: &dyn Progress) -> Result<Plan> {
+pub fn draw<'f>(
+    opened: &'f Opened,
+    choices: &Choices,
+    scratch: Option<&'f DiskFolder>,
+    progress: &dyn Progress,
+) -> Result<Plan> {
     let plan = choices
-        .plan(opened.target(), opened.used(), progress)?
+        .plan(opened.target(), scratch, opened.used(), progress)?
         .sampled()?;
     let mut refusals: Vec<Refusal> = plan.obstacle().map(refusal).into_iter().collect();
     refusals.extend(in_the_way(opened)?.as_ref().map(refusal));

@@ -5,22 +5,23 @@ use super::job::Jobs;
 use super::meter::Share;
 use super::opened::Opened;
 use super::{STICK, ask, finish, named, plan, tell};
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Part, Result};
 use crate::progress::Progress;
-use crate::protocol::{Pending, Stage};
+use crate::protocol::{Pending, SpaceMode, Stage};
 use crate::refresh::{self, Kernel, Options};
 use crate::sources::{Target, Use};
 use crate::squash::Compression;
-use crate::stick::Access;
+use crate::stick::{Access, Caller, Host};
 use crate::storage::DiskFolder;
+use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Path, PathBuf};
 
 /// Fold a stick's overlay back into its image: nothing is lost, and the overlay is empty again
 ///
 /// The new image is written beside the old one, read back from the stick,
 /// compared, and only then put in its place. Of the stick that the computer was
-/// started from (“live”) the overlay is emptied when the computer shuts down. Whatever happens meanwhile, the
-/// stick starts with everything on it; a refresh that was cut is completed by
+/// started from (“live”) the overlay is emptied when the computer shuts down. Whatever happens meanwhile
+/// (but with --replace), the stick starts with everything on it; a refresh that was cut is completed by
 /// the next one. Ctrl-C cancels it. Several sticks are done one after the other.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -46,9 +47,18 @@ pub struct Choices {
     /// How image and overlay are merged
     #[arg(long, value_enum, default_value_t = Engine::Direct, value_name = "NAME")]
     engine: Engine,
-    /// A folder with room for the whole root file system, for the kernel engine
+    /// A folder on another disk, for --replace and for the kernel engine
+    ///
+    /// The kernel engine needs room there for the whole root file system, a
+    /// replacement for the new image. A replacement that was cut is completed from it.
     #[arg(long, value_name = "DIR", required_if_eq("engine", "kernel"))]
     scratch: Option<PathBuf>,
+    /// Where the stick holds only one image: write the new one to the scratch folder, then replace the old one
+    ///
+    /// Until this ends THE STICK DOES NOT START. Stick and scratch folder together
+    /// lose nothing: if it is cut, refresh again with the same scratch folder.
+    #[arg(long, requires = "scratch")]
+    replace: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -85,10 +95,33 @@ impl Choices {
         }
     }
 
-    /// The plan of a refresh done so.
+    /// The scratch folder, where there is one.
+    ///
+    /// # Errors
+    /// `Denied` for whoever became root by pkexec: no path of theirs is followed. `NotFound` where
+    /// there is no such folder.
+    pub fn scratch(&self) -> Result<Option<DiskFolder>> {
+        let Some(path) = &self.scratch else {
+            return Ok(None);
+        };
+        if Caller::current().by_pkexec {
+            let detail = "a scratch folder is for whoever runs this at a terminal".to_owned();
+            return Err(Error::Denied { detail });
+        }
+        match DiskFolder::private(path) {
+            Err(error) if [NotFound, NotADirectory].contains(&error.kind()) => {
+                let detail = format!("no folder {}", path.display());
+                Err(Error::not_found(Part::Scratch, detail))
+            }
+            other => other.doing("opening the scratch folder").map(Some),
+        }
+    }
+
+    /// The plan of a refresh done so, `scratch` being what [`Choices::scratch`] gave.
     pub fn plan<'f>(
         &self,
         target: Target<'f, DiskFolder>,
+        scratch: Option<&'f DiskFolder>,
         used: Use,
         progress: &dyn Progress,
     ) -> Result<refresh::Plan<'f, DiskFolder>> {
@@ -98,14 +131,27 @@ impl Choices {
             _ => None,
         };
         let plan = refresh::plan(target, self.options(used), progress)?;
-        match kernel {
-            Some(kernel) => plan.by_kernel(kernel),
-            None => Ok(plan),
+        match (kernel, scratch) {
+            (Some(_), _) if self.replace => {
+                let detail = "the kernel engine replaces no image";
+                Err(Error::unsupported(Part::Scratch, detail))
+            }
+            (Some(kernel), _) => plan.by_kernel(kernel),
+            (None, Some(scratch)) if self.replace => {
+                let plan = plan.replacing(scratch)?;
+                if plan.space.mode == SpaceMode::Scratch && Host::default().in_live_root(scratch)? {
+                    let detail = "the scratch folder lies in the live system that runs here, which may keep nothing of it";
+                    return Err(Error::refused(Part::Scratch, detail));
+                }
+                Ok(plan)
+            }
+            (None, _) => Ok(plan),
         }
     }
 
     fn shares(&self) -> &'static [Share] {
         match self.engine {
+            Engine::Direct if self.replace => REPLACE_SHARES,
             Engine::Direct => SHARES,
             Engine::Kernel => KERNEL_SHARES,
         }
@@ -116,7 +162,8 @@ const EXAMPLES: &str = "\
 Examples:
   sugar-cellar-helper refresh /media/me/SOAS
   sugar-cellar-helper refresh /dev/sdb1 /dev/sdc1 --yes
-  sugar-cellar-helper refresh stick.img --compression zstd";
+  sugar-cellar-helper refresh stick.img --compression zstd
+  sugar-cellar-helper refresh /media/me/SOAS --scratch ~/scratch --replace";
 
 /// What each stage usually takes of the whole.
 const SHARES: &[Share] = &[
@@ -124,6 +171,13 @@ const SHARES: &[Share] = &[
     (Stage::Build, 65),
     (Stage::Verify, 25),
     (Stage::Commit, 1),
+    (Stage::Drop, 4),
+];
+const REPLACE_SHARES: &[Share] = &[
+    (Stage::Check, 5),
+    (Stage::Build, 50),
+    (Stage::Verify, 15),
+    (Stage::Commit, 26),
     (Stage::Drop, 4),
 ];
 const KERNEL_SHARES: &[Share] = &[
@@ -159,14 +213,17 @@ pub fn run(args: &Args, console: &Console) -> Exit {
 
 fn one(path: &Path, args: &Args, jobs: &Jobs, console: &Console) -> Result<Exit> {
     let name = named(path);
-    let opened = Opened::new(path, Access::Write)?;
+    let scratch = args.choices.scratch()?;
+    let scratch = scratch.as_ref();
+    let open = |progress: &dyn Progress| Opened::completed(path, Access::Write, scratch, progress);
+    let (opened, _) = jobs.run(&name, &[(Stage::Commit, 1)], open)?;
     let used = opened.used();
     if used == Use::Running && opened.reads_second()? {
         finish::arrange()?;
         return Err(Error::Waiting);
     }
     if !args.yes {
-        let look = |progress: &dyn Progress| plan::draw(&opened, &args.choices, progress);
+        let look = |progress: &dyn Progress| plan::draw(&opened, &args.choices, scratch, progress);
         let (planned, _) = jobs.run(&name, &[(Stage::Check, 1)], look)?;
         console.say(&tell::plan(&planned));
         if !planned.refusals.is_empty() {
@@ -183,7 +240,7 @@ fn one(path: &Path, args: &Args, jobs: &Jobs, console: &Console) -> Result<Exit>
             Use::AtRest => refresh::recover(target, super::threads(), &opened, progress)?,
             Use::Running => refresh::settle(target.folder, super::threads(), &opened, progress)?,
         };
-        let plan = args.choices.plan(target, used, progress)?;
+        let plan = args.choices.plan(target, scratch, used, progress)?;
         let mut sum = None;
         if plan.is_needed() {
             sum = Some(refresh::refresh(plan.ready()?, &opened, progress)?);

@@ -198,6 +198,10 @@ pub fn plan(plan: &Plan) -> String {
         ("largest", &*size(plan.image.largest_bytes)),
         ("needed", &*size(plan.space.needed_bytes)),
         ("available", &*size(plan.space.available_bytes)),
+        (
+            "scratch",
+            &*plan.space.scratch_bytes.map(size).unwrap_or_default(),
+        ),
         ("changed", &*changed),
         ("total", &*plan.blocks.total.to_string()),
         ("freed", &*plan.blocks.freed.to_string()),
@@ -224,6 +228,11 @@ pub fn plan(plan: &Plan) -> String {
         if plan.space.mode == SpaceMode::ShortenedOverlay {
             lines.push(gettext(
                 "Unused room of the overlay is borrowed meanwhile and given back at the end.",
+            ));
+        }
+        if plan.space.mode == SpaceMode::Scratch {
+            lines.push(gettext(
+                "The stick holds only one image, so the new one is written to the scratch folder first, which takes {scratch} there, and then replaces the old one. Until this ends the stick does not start; stick and scratch folder together lose nothing.",
             ));
         }
         lines.extend(distrust(&plan.free_blocks));

@@ -35,6 +35,7 @@ pub fn error(error: &Error) -> Said {
             needed,
             available,
         } => no_space(*part, *needed, *available),
+        Error::OnlyReplacing { needed, available } => only_replacing(*needed, *available),
         Error::FileLimit { limit, .. } => said(
             fill(
                 &gettext(
@@ -52,6 +53,15 @@ pub fn error(error: &Error) -> Said {
             gettext("This stick is in use."),
             gettext(
                 "Close the programs that use it, or, if the computer was started from it, start the computer from something else, and try again.",
+            ),
+        ),
+        Error::Refused {
+            part: Part::Scratch,
+            ..
+        } => said(
+            gettext("This folder is not the right one."),
+            gettext(
+                "Name one on a disk that keeps what it holds when the computer is switched off; or, where a refresh is to be completed, the one that it began with.",
             ),
         ),
         Error::Refused { .. } => said(
@@ -94,6 +104,17 @@ pub fn error(error: &Error) -> Said {
         Error::Cut(_) => said(
             gettext("A refresh of this stick was interrupted, and its end is still to be done."),
             gettext("Refresh it again: that completes what is left, and nothing is lost."),
+        ),
+        Error::Replacing { file, .. } => said(
+            gettext(
+                "The image of this stick was being replaced when that was interrupted, and the stick does not start until it is completed.",
+            ),
+            fill(
+                &gettext(
+                    "Nothing is lost: refresh the stick again and name the folder that holds {file} (--scratch DIR), which completes it.",
+                ),
+                &[("file", file)],
+            ),
         ),
         Error::Undo { first, .. } => Said {
             what: self::error(first).what,
@@ -161,6 +182,29 @@ fn no_space(part: Part, needed: Bytes, available: Bytes) -> Said {
         fill(
             &gettext(
                 "Remove at least {missing} of files from the stick that do not belong to the live system, and try again.",
+            ),
+            &values,
+        ),
+    )
+}
+
+fn only_replacing(needed: Bytes, available: Bytes) -> Said {
+    let missing = needed.saturating_sub(available);
+    let values = [
+        ("needed", &*size(needed)),
+        ("available", &*size(available)),
+        ("missing", &*size(missing)),
+    ];
+    said(
+        fill(
+            &gettext(
+                "There is not enough room on the stick for a second image: {needed} are needed, {available} are free.",
+            ),
+            &values,
+        ),
+        fill(
+            &gettext(
+                "Remove at least {missing} of files from the stick that do not belong to the live system; or let the old image be replaced by way of a folder on another disk (--scratch DIR --replace), but until that ends the stick does not start.",
             ),
             &values,
         ),
@@ -358,6 +402,14 @@ mod tests {
                 limit: Bytes(4_294_967_295),
             },
             Error::unfinished(Error::Cancelled),
+            Error::OnlyReplacing {
+                needed: Bytes(900_000_000),
+                available: Bytes(600_000_000),
+            },
+            Error::Replacing {
+                file: "sugar-cellar-0.img".to_owned(),
+                detail: String::new(),
+            },
         ];
         for part in [Stick, Disk, Image, NewImage, Overlay, Ext4, Scratch] {
             let (needed, available) = (Bytes(900_000_000), Bytes(600_000_000));

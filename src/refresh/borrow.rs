@@ -12,32 +12,20 @@
 //! where a file's length and its clusters lie apart: a cut could leave an overlay that is longer than
 //! what it has, and the kernel gives such a one up when it saves there.
 
+use super::replace;
 use crate::error::{Doing, Error, Result};
 use crate::overlay::{ExceptionStore, size};
 use crate::sources::{Guard, Target};
-use crate::stick::layout::NOTE;
-use crate::storage::{Folder, ReadAt, Storage};
+use crate::stick::note::{self, Found, Note};
+use crate::storage::{Folder, ReadAt};
 use crate::units::Bytes;
-use serde::{Deserialize, Serialize};
-
-/// A longer note is none of ours.
-const LONGEST: u64 = 4096;
 
 /// What an overlay keeps to save in while a part of it is lent: a learner may start from the stick
 /// after a cut.
 pub const RESERVE: Bytes = Bytes(128 << 20);
 
 /// What is left free on the stick: a file system that is full to the last block is slow and in trouble.
-const SPARE: Bytes = Bytes(256 << 10);
-
-/// What the note says.
-#[derive(Debug, Serialize, Deserialize)]
-struct Lent {
-    /// The overlay's name in LiveOS.
-    overlay: String,
-    /// How long it was, in bytes.
-    bytes: u64,
-}
+pub(super) const SPARE: Bytes = Bytes(256 << 10);
 
 /// What could be borrowed from the overlay; nothing where its file system does not shorten in one step.
 pub(super) fn available<F: Folder>(
@@ -61,68 +49,56 @@ pub(super) fn borrow<F: Folder>(
     list: &ExceptionStore,
     reserve: Bytes,
 ) -> Result<ExceptionStore> {
-    let doing = "noting how long the overlay is";
     let store = target
         .folder
         .open_writable(target.overlay)
         .doing("opening the overlay")?;
-    let lent = Lent {
+    let lent = Note::Lent {
         overlay: target.overlay.to_owned(),
         bytes: store.size().doing("reading the overlay's size")?.0,
     };
-    let text = serde_json::to_vec(&lent).map_err(std::io::Error::from);
-    let text = text.doing(doing)?;
-    let file = target.folder.create(NOTE).doing(doing)?;
-    file.write_at(&text, 0)
-        .and_then(|()| file.sync())
-        .and_then(|()| target.folder.sync())
-        .doing(doing)?;
+    note::create(target.folder, &lent).doing("noting how long the overlay is")?;
     size::shorten(&store, list, reserve)?;
     ExceptionStore::read(&store, None)
 }
 
 /// Gives back what was borrowed, where something was, as far as there is room: what the image has
-/// grown by is lacking. Tells whether there was a note.
+/// grown by is lacking. Takes note that an image is not replaced any more, where one was to be. Tells
+/// whether there was a note.
 ///
 /// # Errors
-/// The guard's; those of reading and writing.
+/// The guard's; those of reading and writing; `Replacing` where the image is half replaced.
 pub fn give_back<F: Folder>(target: Target<'_, F>, guard: &dyn Guard) -> Result<bool> {
-    let doing = "reading how long the overlay was";
     let folder = target.folder;
-    let entries = folder.entries().doing("reading the folder LiveOS")?;
-    let Some(entry) = entries.iter().find(|entry| entry.name == NOTE) else {
+    let found = note::read(folder)?;
+    if found == Found::Nothing {
         return Ok(false);
-    };
-    guard.still_ours()?;
-    let lent: Option<Lent> = match entry.bytes.0 {
-        1..=LONGEST => {
-            let mut text = vec![0; entry.bytes.0 as usize];
-            let file = folder.open(NOTE).doing(doing)?;
-            file.read_at(&mut text, 0).doing(doing)?;
-            serde_json::from_slice(&text).ok()
-        }
-        _ => None,
-    };
-    // One that was cut while it was written: nothing was borrowed yet.
-    if let Some(lent) = lent.filter(|lent| lent.overlay == target.overlay) {
-        let store = folder
-            .open_writable(target.overlay)
-            .doing("opening the overlay")?;
-        let list = ExceptionStore::read(&store, None)?;
-        let now = store.size().doing("reading the overlay's size")?;
-        if !list.is_valid() {
-            // It is taken up first, by the refresh or tidy that comes.
-            return Ok(true);
-        }
-        // What the image has grown by cannot come back.
-        let free = folder.free().doing("asking for the free space")?;
-        let most = now + free.saturating_sub(SPARE);
-        size::grow(&store, &list, Bytes(lent.bytes).min(most))?;
     }
-    folder
-        .remove(NOTE)
-        .and_then(|()| folder.sync())
-        .doing("removing the note about the overlay")?;
+    guard.still_ours()?;
+    match found {
+        Found::Note(Note::Replacing(_)) => {
+            replace::not_begun(folder)?;
+            replace::trim(folder)?;
+        }
+        Found::Note(Note::Lent { overlay, bytes }) if overlay == target.overlay => {
+            let store = folder
+                .open_writable(target.overlay)
+                .doing("opening the overlay")?;
+            let list = ExceptionStore::read(&store, None)?;
+            let now = store.size().doing("reading the overlay's size")?;
+            if !list.is_valid() {
+                // It is taken up first, by the refresh or tidy that comes.
+                return Ok(true);
+            }
+            // What the image has grown by cannot come back.
+            let free = folder.free().doing("asking for the free space")?;
+            let most = now + free.saturating_sub(SPARE);
+            size::grow(&store, &list, Bytes(bytes).min(most))?;
+        }
+        // Nothing was borrowed yet, or not from this overlay.
+        Found::Note(Note::Lent { .. }) | Found::Torn | Found::Nothing => {}
+    }
+    note::remove(folder).doing("removing the note")?;
     Ok(true)
 }
 

@@ -8,7 +8,7 @@
 //! 4. the old image is removed;
 //! 5. an overlay whose length is a trap becomes a chunk longer.
 
-use super::{Ready, SECOND, remove_second};
+use super::{Ready, SECOND};
 use crate::error::{Doing, Error, Part, Result};
 use crate::overlay::moves::{Keep, drop_chunks};
 use crate::overlay::size;
@@ -64,11 +64,13 @@ pub(super) fn exchange<F: Folder>(folder: &F) -> Result<()> {
 }
 
 /// Drops all without comparing: allowed here, for this process has just verified, holds the
-/// lock, and finds header and list unchanged since it read them. Then removes the old image.
+/// lock, and finds header and list unchanged since it read them. Then `clean` removes what the new image
+/// was made with: the old one, or what replaced it.
 pub(super) fn drop_all<F: Folder>(
     ready: Ready<'_, F>,
     guard: &dyn Guard,
     progress: &dyn Progress,
+    clean: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     guard.still_ours()?;
     let folder = ready.target.folder;
@@ -79,7 +81,7 @@ pub(super) fn drop_all<F: Folder>(
     let list = drop_chunks(&store, &Keep::nothing(ready.sources.list.clone()))?;
     progress.step(Stage::Drop, 1, 1);
     drop(ready);
-    remove_second(folder)?;
+    clean()?;
     // A stick so full that this fails is refreshed all the same.
     if let Err(error) = size::leave_trap(&store, &list) {
         log::warn!("the overlay keeps its length, which the kernel cannot use up: {error}");

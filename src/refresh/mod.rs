@@ -2,7 +2,7 @@
 //!
 //! [`plan`] reads and decides, and changes nothing. [`Plan::ready`] gives what [`refresh`]
 //! consumes: build ([`direct`] or [`kernel`]) -> verify ([`verify`]) -> exchange, drop, remove
-//! ([`commit`]).
+//! ([`commit`]). Where the stick has no room for two images: [`borrow`], or, agreed to, [`replace`].
 //! What a cut left is put right first, by comparing ([`recover`]).
 
 mod borrow;
@@ -11,6 +11,7 @@ mod direct;
 mod kernel;
 mod plan;
 mod recover;
+mod replace;
 mod sum;
 mod verify;
 
@@ -18,6 +19,7 @@ pub use borrow::{RESERVE, give_back};
 pub use kernel::Kernel;
 pub use plan::{Options, Plan, Ready, plan};
 pub use recover::{Recovered, recover, settle};
+pub use replace::complete;
 pub use sum::Sum;
 
 use crate::error::{Doing, Error, Result};
@@ -41,6 +43,9 @@ pub const SECOND: &str = "squashfs.new";
 ///
 /// A store that the kernel gave up is taken up again before anything else.
 ///
+/// Where the stick holds only one image and that was agreed to, it is overwritten by way of a scratch
+/// folder; that is outside the promise, and errors are as [`Error::Replacing`] says.
+///
 /// An error before the exchange leaves the stick as it was, the second file removed. After the
 /// exchange every error is an [`Error::Unfinished`]: the image is the new one, `image (+)
 /// overlay` is what it was, and the next run completes the rest.
@@ -49,6 +54,9 @@ pub fn refresh<F: Folder>(
     guard: &dyn Guard,
     progress: &dyn Progress,
 ) -> Result<Sum> {
+    if let Some(scratch) = ready.scratch {
+        return replace::replace(ready, scratch, guard, progress);
+    }
     ready.sources.take_up(ready.target, guard)?;
     if ready.lends {
         guard.still_ours()?;
@@ -82,7 +90,7 @@ fn absorb<F: Folder>(
     if ready.options.used == Use::Running {
         return Ok(sum);
     }
-    commit::drop_all(ready, guard, progress)
+    commit::drop_all(ready, guard, progress, || remove_second(folder))
         .and_then(|()| give_back(target, guard))
         .map_err(Error::unfinished)?;
     Ok(sum)

@@ -1,7 +1,7 @@
 //! What a refresh would do, what it needs, and why not, if not. Changes nothing.
 
 use super::kernel::{self, Kernel};
-use super::{SECOND, borrow};
+use super::{SECOND, borrow, replace};
 use crate::error::{Doing, Error, Part, Result};
 use crate::ext4::{FileSystem, Finding, Replayed};
 use crate::progress::Progress;
@@ -72,6 +72,8 @@ pub struct Ready<'f, F: Folder> {
     pub(super) kernel: Option<Kernel>,
     /// Whether the overlay's unused end makes room for the new image meanwhile.
     pub(super) lends: bool,
+    /// Where the new image is written before it replaces the old one; none where it need not.
+    pub(super) scratch: Option<&'f F>,
 }
 
 impl<'f, F: Folder> Plan<'f, F> {
@@ -122,6 +124,35 @@ impl<'f, F: Folder> Plan<'f, F> {
         let work = usual(sources, options, all);
         self.seconds = estimate(&self.ready, &self.image, work)?;
         self.ready.kernel = Some(kernel);
+        Ok(self)
+    }
+
+    /// The same, with consent: where the stick holds only one image, the new one is written to
+    /// `scratch` first and then replaces the old one. A plan that needs no such thing stays as it is.
+    ///
+    /// # Errors
+    /// Those of asking for the room there. Too little of it is a [`Plan::obstacle`].
+    pub fn replacing(mut self, scratch: &'f F) -> Result<Plan<'f, F>> {
+        let Some(needed) = self.space.scratch_bytes else {
+            return Ok(self);
+        };
+        let doing = "asking for the scratch space";
+        let free = scratch.free().doing(doing)?;
+        let limit = scratch.file_limit().doing(doing)?;
+        let available = limit.map_or(free, |limit| limit.min(free));
+        self.obstacle = if !scratch.lasts().doing(doing)? {
+            let detail = "the scratch folder lies in memory, which is empty after a power cut";
+            Some(Error::refused(Part::Scratch, detail))
+        } else if needed > available {
+            Some(Error::NoSpace {
+                part: Part::Scratch,
+                needed,
+                available,
+            })
+        } else {
+            None
+        };
+        self.ready.scratch = Some(scratch);
         Ok(self)
     }
 
@@ -216,7 +247,7 @@ pub fn plan<'f, F: Folder>(
         Use::AtRest => borrow::available(target, &sources.list, options.reserve)?,
         Use::Running => Bytes(0),
     };
-    let (space, obstacle) = room(target.folder, image.largest_bytes, lendable)?;
+    let (space, obstacle) = room(target.folder, image.largest_bytes, lendable, options.used)?;
     let work = usual(&sources, &options, forecast.recoded);
     let ready = Ready {
         target,
@@ -224,6 +255,7 @@ pub fn plan<'f, F: Folder>(
         sources,
         kernel: None,
         lends: space.mode == SpaceMode::ShortenedOverlay,
+        scratch: None,
     };
     let seconds = estimate(&ready, &image, work)?;
     Ok(Plan {
@@ -239,11 +271,13 @@ pub fn plan<'f, F: Folder>(
     })
 }
 
-/// Whether both images fit beside one another, with the overlay's unused end, `lendable`, at the worst.
+/// Whether both images fit beside one another, with the overlay's unused end, `lendable`, at the worst;
+/// or, of a stick at rest, at least the new one in the old one's place.
 fn room<F: Folder>(
     folder: &F,
     needed: Bytes,
     lendable: Bytes,
+    used: Use,
 ) -> Result<(PlannedSpace, Option<Error>)> {
     let free = folder.free().doing("asking for the free space")?;
     // What a cut refresh left goes first.
@@ -253,26 +287,34 @@ fn room<F: Folder>(
     let limit = folder
         .file_limit()
         .doing("asking for the file size limit")?;
-    let obstacle = if let Some(limit) = limit.filter(|limit| needed > *limit) {
-        Some(Error::FileLimit { needed, limit })
-    } else if needed > available + lendable {
-        Some(Error::NoSpace {
+    let most = available + lendable;
+    let (mode, obstacle) = if let Some(limit) = limit.filter(|limit| needed > *limit) {
+        let error = Error::FileLimit { needed, limit };
+        (SpaceMode::None, Some(error))
+    } else if needed <= available {
+        (SpaceMode::Beside, None)
+    } else if needed <= most {
+        (SpaceMode::ShortenedOverlay, None)
+    } else if used == Use::AtRest && needed <= replace::available(folder, available)? {
+        let error = Error::OnlyReplacing {
+            needed,
+            available: most,
+        };
+        (SpaceMode::Scratch, Some(error))
+    } else {
+        let error = Error::NoSpace {
             part: Part::Stick,
             needed,
-            available: available + lendable,
-        })
-    } else {
-        None
+            available: most,
+        };
+        (SpaceMode::None, Some(error))
     };
     let space = PlannedSpace {
-        mode: match obstacle {
-            None if needed > available => SpaceMode::ShortenedOverlay,
-            None => SpaceMode::Beside,
-            Some(_) => SpaceMode::None,
-        },
+        mode,
         needed_bytes: needed,
         available_bytes: available,
         file_limit_bytes: limit,
+        scratch_bytes: (mode == SpaceMode::Scratch).then_some(needed),
     };
     Ok((space, obstacle))
 }

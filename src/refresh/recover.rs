@@ -4,12 +4,13 @@
 //! image verifies is the image; and the overlay is dropped only where it equals that image,
 //! for the stick may have been booted and written to since.
 
-use super::{SECOND, commit, give_back, remove_second};
+use super::{SECOND, commit, give_back, remove_second, replace};
 use crate::check;
 use crate::error::{Doing, Error, Part, Result};
 use crate::progress::Progress;
 use crate::sources::{Guard, IMAGE, Target};
 use crate::squash::Image;
+use crate::stick::note::{self, Found, Note};
 use crate::storage::{Folder, ReadAt};
 use std::sync::Arc;
 
@@ -22,18 +23,22 @@ pub enum Recovered {
     Completed,
 }
 
-/// Puts right what a cut refresh left: a second image, and what was borrowed from the overlay. Needs
-/// the stick's lock.
+/// Puts right what a cut refresh left: a second image, what was borrowed from the overlay, a note that
+/// the image is replaced. Needs the stick's lock.
 ///
 /// # Errors
-/// `Damaged` where neither image is whole, or both names show one file; nothing is touched then.
+/// `Damaged` where neither image is whole, or both names show one file, `Replacing` where the image is
+/// half replaced ([`super::complete`] comes first then); nothing is touched then.
 pub fn recover<F: Folder>(
     target: Target<'_, F>,
     threads: usize,
     guard: &dyn Guard,
     progress: &dyn Progress,
 ) -> Result<Recovered> {
-    let found = settle(target.folder, threads, guard, progress)?;
+    let mut found = settle(target.folder, threads, guard, progress)?;
+    if let Found::Note(Note::Replacing(_)) = note::read(target.folder)? {
+        found = Recovered::Completed;
+    }
     if found == Recovered::Completed {
         crate::tidy::stick(target, guard, progress)?;
     }
@@ -52,6 +57,7 @@ pub fn settle<F: Folder>(
     guard: &dyn Guard,
     progress: &dyn Progress,
 ) -> Result<Recovered> {
+    replace::not_begun(folder)?;
     let entries = folder.entries().doing("reading the folder LiveOS")?;
     let there = |name: &str| entries.iter().any(|entry| entry.name == name);
     if !there(SECOND) {
@@ -112,7 +118,7 @@ pub(super) fn one_chain<F: Folder>(folder: &F) -> Result<bool> {
 }
 
 /// The outer result: could it be checked; the inner one: is every block of it readable.
-fn whole<F: Folder>(
+pub(super) fn whole<F: Folder>(
     folder: &F,
     name: &str,
     threads: usize,

@@ -7,6 +7,7 @@
 use super::host::{Device, Host};
 use super::layout::{LIVE_OS, LiveOverlay};
 use super::loops::{Bound, Held};
+use super::mounts::Mount;
 use crate::error::{Doing, Result};
 use crate::storage::{DiskFolder, Folder};
 use rustix::fs::AtFlags;
@@ -147,6 +148,19 @@ impl Host {
         live.any(|mount| at_root || same_folder(&mount.point, folder))
     }
 
+    /// Whether `folder` lies in the root file system of a live system: in memory, or in the overlay of
+    /// the stick that the computer was started from, which fills up.
+    pub fn in_live_root(&self, folder: &DiskFolder) -> Result<bool> {
+        let mounts = self.all_mounts();
+        if !mounts.iter().any(Mount::of_initramfs) {
+            return Ok(false);
+        }
+        let folder = rustix::fs::fstat(folder.handle()).doing("looking at the scratch folder")?;
+        let on = Device::from_raw(folder.st_dev);
+        let at_root = |mount: &Mount| mount.point == Path::new("/") && mount.device == on;
+        Ok(mounts.iter().any(at_root))
+    }
+
     /// The overlay that the running system's root device writes to, where that can be found out.
     pub(super) fn live_overlay(&self) -> Result<Option<LiveOverlay>> {
         let named = |device: &String| {
@@ -206,6 +220,28 @@ mod tests {
         major: 8,
         minor: 17,
     };
+
+    #[test]
+    fn a_folder_in_a_live_systems_root() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = DiskFolder::open(place.path()).unwrap();
+        let on = rustix::fs::fstat(folder.handle()).unwrap().st_dev;
+        let on = Device::from_raw(on);
+        let live = "2 1 8:17 / /run/initramfs/live rw - vfat /dev/sdb1 rw\n";
+        for (mounts, wanted) in [
+            (format!("1 1 {on} / / rw - ext4 live-rw rw\n{live}"), true),
+            // Installed, as most are.
+            (format!("1 1 {on} / / rw - ext4 /dev/sda1 rw\n"), false),
+            // A disk of the computer's own, in a live system.
+            (
+                format!("1 1 0:99 / / rw - overlay x rw\n3 1 {on} / /mnt rw - ext4 x rw\n{live}"),
+                false,
+            ),
+        ] {
+            let (_place, host) = host(&[("proc/self/mountinfo", &mounts)]);
+            assert_eq!(host.in_live_root(&folder).unwrap(), wanted, "{mounts}");
+        }
+    }
 
     #[test]
     fn the_booted_stick_is_known_by_its_device() {

@@ -16,6 +16,7 @@ mod lock;
 mod loops;
 mod mount;
 mod mounts;
+pub mod note;
 mod open;
 mod reach;
 pub mod superblock;

@@ -141,6 +141,14 @@ impl Stick {
         }
     }
 
+    /// `Err(Busy)` where it was opened to look only, and another process is changing it.
+    pub fn nobody_writes(&self) -> Result<()> {
+        match self.access {
+            Access::Read => Lock::folder(&self.live_os).map(drop),
+            Access::Write => Ok(()),
+        }
+    }
+
     /// Lets go of it, and tells whether all that was written has arrived. To be
     /// dropped before: whatever was opened through it.
     pub fn close(self) -> Result<()> {

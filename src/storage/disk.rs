@@ -24,6 +24,8 @@ const DIRECT_CHUNK: usize = 1 << 20;
 const MSDOS_MAGIC: i64 = 0x4d44;
 /// `statfs` type of exFAT (linux/magic.h, EXFAT_SUPER_MAGIC).
 const EXFAT_MAGIC: i64 = 0x2011_bab0;
+/// `statfs` types of file systems in memory (linux/magic.h, TMPFS_MAGIC, RAMFS_MAGIC).
+const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 /// A FAT file's length is a 32-bit number.
 const FAT_FILE_LIMIT: Bytes = Bytes(u32::MAX as u64);
 
@@ -170,23 +172,32 @@ impl Storage for DiskFile {
 #[derive(Debug)]
 pub struct DiskFolder {
     folder: OwnedFd,
+    /// Who may do what with a file that is created.
+    mode: Mode,
 }
+
+/// As files on a stick are: everybody reads, the owner writes.
+const SHARED: Mode = Mode::from_raw_mode(0o644);
 
 impl DiskFolder {
     /// Opens the folder at `path`, which may be reached through links (the caller chose it).
     pub fn open(path: &Path) -> io::Result<DiskFolder> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+    }
+
+    /// As [`DiskFolder::open`]; what is created in it is for its owner alone.
+    pub fn private(path: &Path) -> io::Result<DiskFolder> {
         Ok(DiskFolder {
-            folder: rustix::fs::open(path, flags, Mode::empty())?,
+            mode: Mode::RUSR | Mode::WUSR,
+            ..DiskFolder::open(path)?
         })
     }
 
     /// Opens the folder `name` right below this one; a link is an error.
     pub fn below(&self, name: &str) -> io::Result<DiskFolder> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        Ok(DiskFolder {
-            folder: self.open_beneath(name, flags, Mode::empty())?,
-        })
+        Ok(self.open_beneath(name, flags, Mode::empty())?.into())
     }
 
     /// The held folder, for locks and for asking what it lies on.
@@ -220,7 +231,10 @@ impl DiskFolder {
 impl From<OwnedFd> for DiskFolder {
     /// Of a folder that is open already, for reading.
     fn from(folder: OwnedFd) -> DiskFolder {
-        DiskFolder { folder }
+        DiskFolder {
+            folder,
+            mode: SHARED,
+        }
     }
 }
 
@@ -290,7 +304,7 @@ impl Folder for DiskFolder {
 
     fn create(&self, name: &str) -> io::Result<DiskFile> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let file = self.open_beneath(name, flags, Mode::from_raw_mode(0o644))?;
+        let file = self.open_beneath(name, flags, self.mode)?;
         Ok(DiskFile::new(File::from(file)))
     }
 
@@ -351,6 +365,11 @@ impl Folder for DiskFolder {
     fn shortens_at_once(&self) -> io::Result<bool> {
         let kind = rustix::fs::fstatfs(&self.folder)?.f_type as i64;
         Ok(![MSDOS_MAGIC, EXFAT_MAGIC].contains(&kind))
+    }
+
+    fn lasts(&self) -> io::Result<bool> {
+        let kind = rustix::fs::fstatfs(&self.folder)?.f_type as i64;
+        Ok(!IN_MEMORY.contains(&kind))
     }
 
     fn free(&self) -> io::Result<Bytes> {
@@ -417,6 +436,15 @@ mod tests {
         file.read_at(&mut end, (1 << 20) - 100).unwrap();
         assert_eq!(end, [0; 100]);
         assert!(file.file().metadata().unwrap().blocks() >= 2048);
+    }
+
+    #[test]
+    fn what_is_private_is_for_its_owner_alone() {
+        use std::os::unix::fs::MetadataExt;
+        let place = tempfile::tempdir().unwrap();
+        let folder = DiskFolder::private(place.path()).unwrap();
+        let file = folder.create("a").unwrap();
+        assert_eq!(file.file().metadata().unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -127,6 +127,9 @@ pub trait Folder: Send + Sync {
     /// they lie apart.
     fn shortens_at_once(&self) -> io::Result<bool>;
 
+    /// Whether what it holds is there when the computer was switched off: not in memory.
+    fn lasts(&self) -> io::Result<bool>;
+
     /// The longest file that the file system can hold; none where that is no concern.
     fn file_limit(&self) -> io::Result<Option<Bytes>>;
 }

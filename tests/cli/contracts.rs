@@ -139,6 +139,7 @@ fn what_makes_no_sense_ends_with_2() {
         &["refresh"],
         &["refresh", "/nowhere", "--compression", "zip"],
         &["refresh", "/nowhere", "--engine", "kernel"],
+        &["refresh", "/nowhere", "--replace"],
         &["enlarge", "/nowhere"],
         &["enlarge", "/nowhere", "-1M"],
         &["enlarge", "/nowhere", "much"],

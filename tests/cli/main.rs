@@ -10,4 +10,5 @@ mod helper;
 mod hostile;
 mod jobs;
 mod kinds;
+mod replaced;
 mod translations;

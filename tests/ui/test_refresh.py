@@ -1,14 +1,17 @@
 """A refresh in the window: by keyboard alone, cancelled, with the helper killed, with the stick gone."""
 
+import json
+import lzma
 import os
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import desktop
 import store
-from cellar import WindowTest, key, wait
+from cellar import HELPER, WindowTest, key, wait
 
 
 class Refresh(WindowTest):
@@ -153,14 +156,100 @@ class Refresh(WindowTest):
         window.shows("The Refresh Is Still Running")
         key("Return")
         wait(lambda: not any(n.get_role_name() == "frame" for n in window.nodes()), "no window")
-        import subprocess
-
         from cellar import PROGRAMS
 
         subprocess.run([PROGRAMS / "sugar-cellar"], env=window.env, timeout=20, check=True)
         window.shows("Refreshing “")
         os.kill(pid, signal.SIGCONT)
         window.shows("Done. There Is Room Again!", patience=120)
+
+
+class OneImage(WindowTest):
+    """A stick that holds only one image."""
+
+    def crowded(self):
+        """A window whose practice stick seems to hold one image only, and a file of what its helper is asked.
+
+        There is room enough for two, so the plan's answers are changed on the way.
+        """
+        said = self.folder() / "said"
+        helper = said.with_name("helper")
+        refusal = '{"code":"no_space","message":"It is too full.","hint":"Make room.","detail":""}'
+        helper.write_text(
+            f"""#!/bin/sh
+echo "$@" >>"{said}"
+change='s/"mode":"beside"/"mode":"scratch"/'
+case "$*" in
+plan*--replace*) ;;
+plan*) change="$change;"'s/"refusals":\\[\\]/"refusals":[{refusal}]/' ;;
+*) change= ;;
+esac
+"{HELPER}" "$@" | sed -u "$change"
+"""
+        )
+        helper.chmod(0o755)
+        stick = self.practice()
+        window = self.window(stick, env={"SUGAR_CELLAR_HELPER": str(helper)})
+        wait(window.gauge, "a gauge")
+        window.front()
+        return stick, window, said
+
+    def test_nothing_without_consent(self):
+        stick, window, said = self.crowded()
+        before = store.overlay(stick).read_bytes()
+        window.press("Refresh This Stick…")
+        window.shows("Too Little Room for a Refresh")
+        # What is safe is at hand.
+        key("Return")
+        window.shows("Not Enough Room")
+        self.assertNotIn("refresh", said.read_text())
+        self.assertEqual(store.overlay(stick).read_bytes(), before)
+
+    def test_by_way_of_a_folder(self):
+        _, window, said = self.crowded()
+        (place := self.folder() / "scratch").mkdir()
+        window.press("Refresh This Stick…")
+        window.press("Choose a Folder…")
+        window.find("Choose")
+        window.choose(place)
+        window.shows("Until this ends the stick does not start")
+        window.press("Refresh Now")
+        window.shows("Until This Ends the Stick Does Not Start")
+        self.assertNotIn("refresh", said.read_text())
+        # GTK 4.8 complains where a dialog closes while its widgets are read.
+        window.press("Replace the Old Part")
+        time.sleep(5)
+        window.shows("Done. There Is Room Again!", patience=120)
+        asked = said.read_text().splitlines()
+        for verb in ("plan", "refresh"):
+            self.assertTrue(
+                any(line.startswith(verb) and f"--scratch {place} --replace" in line for line in asked), asked
+            )
+
+    def test_what_was_interrupted_is_completed(self):
+        stick, other = self.practice(), self.practice()
+        subprocess.run([HELPER, "refresh", other, "--yes"], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+        new = (other / "LiveOS/squashfs.img").read_bytes()
+        (place := self.folder() / "scratch").mkdir()
+        (place / "sugar-cellar-0.img").write_bytes(new)
+        # XZ has the same checksum, before its index.
+        packed = lzma.compress(new, check=lzma.CHECK_CRC64, preset=0)
+        index = (int.from_bytes(packed[-8:-4], "little") + 1) * 4 + 12
+        crc64 = int.from_bytes(packed[-index - 8 : -index], "little")
+        mark = {"bytes": len(new), "crc64": crc64, "replaces": 0}
+        note = {"scratch": "sugar-cellar-0.img", "image": mark}
+        (stick / "LiveOS/sugar-cellar.json").write_text(json.dumps(note))
+        with open(stick / "LiveOS/squashfs.img", "r+b") as image:
+            image.write(bytes(512))
+        window = self.window(stick)
+        window.shows("The Refresh Was Interrupted")
+        window.shows("sugar-cellar-0.img")
+        window.press("Choose the Folder…")
+        window.find("Choose")
+        window.choose(place)
+        window.shows("Done. There Is Room Again!", patience=120)
+        self.assertEqual((stick / "LiveOS/squashfs.img").read_bytes(), new)
+        self.assertEqual(list(place.iterdir()), [])
 
 
 class Silence(WindowTest):

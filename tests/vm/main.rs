@@ -31,5 +31,6 @@ mod moved;
 mod opened;
 mod recorded;
 mod refreshed;
+mod replaced;
 mod status;
 mod sticks;

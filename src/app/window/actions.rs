@@ -39,6 +39,7 @@ impl Window {
             entry("refresh", Window::ask_refresh),
             entry("refresh-again", Window::ask_refresh_again),
             entry("start", Window::start_refresh),
+            entry("complete", Window::complete_refresh),
             entry("cancel", Window::cancel_refresh),
             entry("copy", Window::keep_copy),
             entry("restart", Window::restart),

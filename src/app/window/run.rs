@@ -16,8 +16,9 @@ use adw::prelude::*;
 use adw::subclass::prelude::*;
 use gettextrs::gettext;
 use gtk::{gio, glib};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use sugar_cellar::protocol::{Pending, Plan, Stage, Status};
+use sugar_cellar::protocol::{Pending, Plan, SpaceMode, Stage, Status};
 
 /// Nobody can tell the time left so early.
 const EARLY: Duration = Duration::from_secs(10);
@@ -42,10 +43,30 @@ pub struct Run {
     phase: Phase,
     pub helper: Option<Running>,
     access: Access,
+    /// A folder by way of which the old image is to be replaced.
+    scratch: Option<PathBuf>,
     copy: Option<glib::JoinHandle<()>>,
     began: Instant,
     heard: Instant,
     _awake: Option<desktop::Awake>,
+}
+
+impl Run {
+    fn of(stick: &Known) -> Run {
+        let now = Instant::now();
+        Run {
+            key: stick.key.clone(),
+            name: stick.name(),
+            phase: Phase::Asking,
+            helper: None,
+            access: Access::default(),
+            scratch: None,
+            copy: None,
+            began: now,
+            heard: now,
+            _awake: None,
+        }
+    }
 }
 
 impl Window {
@@ -82,18 +103,7 @@ impl Window {
             ));
             return;
         }
-        let now = Instant::now();
-        self.imp().run.replace(Some(Run {
-            key: stick.key.clone(),
-            name: stick.name(),
-            phase: Phase::Asking,
-            helper: None,
-            access: Access::default(),
-            copy: None,
-            began: now,
-            heard: now,
-            _awake: None,
-        }));
+        self.imp().run.replace(Some(Run::of(&stick)));
         self.imp().refresh_page.view(RefreshView::Checking);
         self.go(Page::Refresh);
         let window = self.downgrade();
@@ -111,7 +121,7 @@ impl Window {
     }
 
     fn plan(&self, stick: &Known, access: Access) {
-        let Some(call) = route::call(Verb::Plan, stick, access) else {
+        let Some(call) = self.run_call(Verb::Plan, stick, access) else {
             self.run_failed(Problem::unreachable());
             return;
         };
@@ -133,8 +143,91 @@ impl Window {
         });
     }
 
+    /// How the helper is started for this run.
+    fn run_call(&self, verb: Verb, stick: &Known, access: Access) -> Option<Call> {
+        let call = route::call(verb, stick, access)?;
+        let run = self.imp().run.borrow();
+        match run.as_ref().and_then(|run| run.scratch.as_ref()) {
+            Some(folder) => route::by_way_of(call, folder, true),
+            None => Some(call),
+        }
+    }
+
+    /// The stick holds only one image: asks for a folder that makes room, or says why it is refused.
+    fn offer_folder(&self, stick: Known, access: Access, plan: &Plan, problem: Problem) {
+        let size = words::size(plan.space.needed_bytes.0);
+        if let Some(run) = self.imp().run.borrow_mut().as_mut() {
+            run.helper = None;
+        }
+        let window = self.clone();
+        glib::spawn_future_local(async move {
+            let chosen = match dialogs::one_image(&window, &size).await {
+                true => dialogs::scratch(&window).await,
+                false => None,
+            };
+            let Some(folder) = chosen.and_then(|file| file.path()) else {
+                window.run_failed(problem);
+                return;
+            };
+            match window.imp().run.borrow_mut().as_mut() {
+                Some(run) if run.key == stick.key => run.scratch = Some(folder),
+                _ => return,
+            }
+            window.plan(&stick, access);
+        });
+    }
+
+    /// Completes a replacement that was cut, from the folder that the person names.
+    pub(super) fn complete_refresh(&self) {
+        let stick = match self.imp().page.get() {
+            Page::Refresh => self.run_stick(),
+            _ => self.selected(),
+        };
+        let Some(stick) = stick else { return };
+        if self.run_is_active() {
+            return;
+        }
+        let window = self.clone();
+        glib::spawn_future_local(async move {
+            let access = access(stick.path.clone()).await;
+            let Some(call) = route::call(Verb::Refresh, &stick, access).filter(|call| !call.asked)
+            else {
+                window.toast(&gettext(
+                    "Whoever looks after this computer can complete it at a terminal.",
+                ));
+                return;
+            };
+            let chosen = dialogs::scratch(&window).await;
+            let Some(folder) = chosen.and_then(|file| file.path()) else {
+                return;
+            };
+            let Some(call) = route::by_way_of(call, &folder, false) else {
+                return;
+            };
+            // Chosen twice, or while another one began: one at a time.
+            if window.run_is_active() {
+                return;
+            }
+            window.imp().run.replace(Some(Run {
+                access,
+                ..Run::of(&stick)
+            }));
+            window.go(Page::Refresh);
+            window.set_out(&stick, call);
+        });
+    }
+
     /// The plan is there: it is refused, or the person is asked.
     pub(super) fn planned(&self, plan: Plan) {
+        if plan.space.mode == SpaceMode::Scratch
+            && let Some(refusal) = plan.refusals.first()
+            && let Some(stick) = self.run_stick()
+            && let Some(access) = self.may_replace(&stick)
+        {
+            let problem = Problem::told(refusal.code, &refusal.message, &refusal.hint);
+            self.offer_folder(stick, access, &plan, problem);
+            return;
+        }
         if let Some(refusal) = plan.refusals.first() {
             self.run_failed(Problem::told(refusal.code, &refusal.message, &refusal.hint));
             return;
@@ -176,10 +269,26 @@ impl Window {
             Some(run) if run.phase == Phase::Asking && run.copy.is_none() => run.access,
             _ => return,
         };
-        let Some(call) = route::call(Verb::Refresh, &stick, access) else {
+        let Some(call) = self.run_call(Verb::Refresh, &stick, access) else {
             self.run_failed(Problem::unreachable());
             return;
         };
+        let run = self.imp().run.borrow();
+        let replaces = run.as_ref().is_some_and(|run| run.scratch.is_some());
+        drop(run);
+        if !replaces {
+            self.set_out(&stick, call);
+            return;
+        }
+        let window = self.clone();
+        glib::spawn_future_local(async move {
+            if dialogs::replace(&window).await {
+                window.set_out(&stick, call);
+            }
+        });
+    }
+
+    fn set_out(&self, stick: &Known, call: Call) {
         self.imp().refresh_page.running(&stick.name());
         // The refresh tells more, and asks for one password only.
         self.imp().sticks.borrow_mut().watch = None;
@@ -192,6 +301,14 @@ impl Window {
                 window.work(call);
             }
         });
+    }
+
+    /// Whether a folder can be offered: none was yet, and the helper is started directly.
+    fn may_replace(&self, stick: &Known) -> Option<Access> {
+        let run = self.imp().run.borrow();
+        let run = run.as_ref().filter(|run| run.scratch.is_none())?;
+        let call = route::call(Verb::Refresh, stick, run.access)?;
+        (!call.asked).then_some(run.access)
     }
 
     fn work(&self, call: Call) {

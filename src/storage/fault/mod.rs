@@ -26,6 +26,7 @@ use super::disk::single;
 use super::{Entry, EntryKind, Folder, ReadAt, Storage};
 use crate::units::Bytes;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use world::{Call, Id, World};
 
@@ -40,8 +41,11 @@ struct Disk {
     world: World,
     /// The world when recording began.
     start: World,
-    /// Calls since then that did something.
+    /// Calls since then that did something, and when by the clock.
     log: Vec<Call>,
+    times: Vec<usize>,
+    /// Goes on with every call; folders that are used together may share one.
+    clock: Arc<AtomicUsize>,
     /// Calls since then, failed ones included.
     count: usize,
     failing: Option<Failing>,
@@ -94,6 +98,8 @@ impl FaultFolder {
             start: world.clone(),
             world,
             log: Vec::new(),
+            times: Vec::new(),
+            clock: Arc::default(),
             count: 0,
             failing: None,
             capacity: None,
@@ -116,6 +122,7 @@ impl FaultFolder {
         let mut disk = lock(&self.disk);
         disk.start = disk.world.clone();
         disk.log.clear();
+        disk.times.clear();
         disk.count = 0;
         disk.failing = None;
     }
@@ -123,7 +130,13 @@ impl FaultFolder {
     /// All calls since recording began, to be cut.
     pub fn trace(&self) -> Trace {
         let disk = lock(&self.disk);
-        Trace::new(disk.start.clone(), disk.log.clone())
+        Trace::new(disk.start.clone(), disk.log.clone(), disk.times.clone())
+    }
+
+    /// Shares the clock of `other`, so that [`Trace::until`] finds the same instant in both.
+    pub fn keep_time_with(&self, other: &FaultFolder) {
+        let clock = Arc::clone(&lock(&other.disk).clock);
+        lock(&self.disk).clock = clock;
     }
 
     /// Changing calls since recording began, failed ones included.
@@ -219,6 +232,7 @@ impl Disk {
         self.make_room(&call)?;
         self.world.apply(&call)?;
         self.log.push(call);
+        self.times.push(self.clock.fetch_add(1, Ordering::Relaxed));
         Ok(())
     }
 
@@ -424,6 +438,10 @@ impl Folder for FaultFolder {
 
     fn shortens_at_once(&self) -> io::Result<bool> {
         Ok(lock(&self.disk).world.rules == Rules::Ext4)
+    }
+
+    fn lasts(&self) -> io::Result<bool> {
+        Ok(true)
     }
 
     fn free(&self) -> io::Result<Bytes> {

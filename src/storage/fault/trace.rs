@@ -8,6 +8,7 @@ use super::world::{Call, World};
 pub struct Trace {
     start: World,
     log: Vec<Call>,
+    times: Vec<usize>,
 }
 
 /// The instant after one call, before the next one is done.
@@ -19,8 +20,19 @@ pub struct Cut {
 }
 
 impl Trace {
-    pub(super) fn new(start: World, log: Vec<Call>) -> Trace {
-        Trace { start, log }
+    pub(super) fn new(start: World, log: Vec<Call>, times: Vec<usize>) -> Trace {
+        Trace { start, log, times }
+    }
+
+    /// How many of its calls were done before `time` by the folder's clock: the place in
+    /// [`Trace::cuts`] of that instant.
+    pub fn until(&self, time: usize) -> usize {
+        self.times.partition_point(|&at| at < time)
+    }
+
+    /// The clock's time after the last call; 0 where nothing was done.
+    pub fn end(&self) -> usize {
+        self.times.last().map_or(0, |last| last + 1)
     }
 
     /// How many calls it is long; there is one cut more.
