@@ -172,6 +172,17 @@ fn no_space(part: Part, needed: Bytes, available: Bytes) -> Said {
             gettext("Name a folder on a larger disk."),
         );
     }
+    if part == Part::Overlay {
+        return said(
+            fill(
+                &gettext(
+                    "The overlay is too full for that: {needed} are needed, it holds {available} altogether.",
+                ),
+                &values,
+            ),
+            gettext("Refresh the stick first, or make a new practice stick."),
+        );
+    }
     said(
         fill(
             &gettext(

@@ -79,6 +79,33 @@ fn an_experiment_tells_every_step_and_leaves_the_stick_alone() {
 }
 
 #[test]
+fn an_experiment_that_does_not_fit_is_refused() {
+    let place = Place::new();
+    let status = run([
+        "status".as_ref(),
+        place.stick().as_os_str(),
+        "--json".as_ref(),
+    ]);
+    let used = status.json()[0]["overlay"]["used_sectors"]
+        .as_u64()
+        .unwrap();
+    let overlay = std::fs::File::options().write(true).open(place.overlay());
+    overlay.unwrap().set_len(used * 512 + (64 << 10)).unwrap();
+    let ran = run(["experiment".as_ref(), place.stick().as_os_str()]);
+    assert_eq!(ran.code, 3);
+    assert!(
+        ran.err.contains("The overlay is too full for that"),
+        "{}",
+        ran.err
+    );
+    assert!(
+        ran.err.contains("make a new practice stick."),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
 fn closing_the_pipe_cancels() {
     let place = tempfile::tempdir().unwrap();
     let stick = place.path().join("stick");
