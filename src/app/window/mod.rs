@@ -1,7 +1,7 @@
 //! The window: which page is shown, and what the person asks for.
 //!
 //! [`sticks`] finds, selects and watches sticks; [`run`] refreshes one; [`practice`] makes a
-//! practice stick; [`inside`] shows what fills one, [`space`] what can go, [`history`] what it held earlier, [`lesson`]
+//! practice stick; [`inside`] shows what fills one, [`space`] what can go, [`prevention`] what lets it fill more slowly, [`history`] what it held earlier, [`lesson`]
 //! leads through the experiments, [`table`] refreshes several; [`update`] is where everything that
 //! a helper says arrives.
 
@@ -10,6 +10,7 @@ mod history;
 mod inside;
 mod lesson;
 mod practice;
+mod prevention;
 mod rows;
 mod run;
 mod space;
@@ -103,6 +104,7 @@ mod imp {
         pub sticks: RefCell<sticks::Sticks>,
         pub inside: RefCell<Option<update::Running>>,
         pub lesson: RefCell<lesson::Lesson>,
+        pub preventing: RefCell<prevention::Preventing>,
         pub table: RefCell<table::Table>,
         pub run: RefCell<Option<run::Run>>,
         pub making: RefCell<Option<update::Running>>,
