@@ -25,7 +25,7 @@ test: ## Format, lints, and all tests, those in a virtual machine included
 
 test-boot: ## Boot a live stick of dracut's, save on it, refresh it, and boot it again
 	@scripts/install-deps boot
-	SUGAR_CELLAR_BOOT=1 $(CARGO) test --features gui --test vm booted -- --nocapture
+	SUGAR_CELLAR_BOOT=1 $(CARGO) test --features gui --test vm -- booted prevented --nocapture
 
 test-cuts: ## Cut the power after every write that a command does, in 1,000 ways each; hours without KVM
 	@scripts/install-deps test

@@ -20,6 +20,7 @@ pub mod merged;
 pub mod overlay;
 mod parallel;
 pub mod practice;
+pub mod prevent;
 pub mod progress;
 pub mod protocol;
 pub mod refresh;

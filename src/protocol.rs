@@ -397,6 +397,84 @@ impl Clutter {
     }
 }
 
+/// A measure that lets an overlay fill more slowly. Each can be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// What a person's programs keep to be quicker lies in memory.
+    Cache,
+    /// /tmp lies in memory.
+    Tmp,
+    /// The system's log lies in memory.
+    Journal,
+    /// When a file was read last is not noted.
+    Noatime,
+    /// Everyday messages are not logged.
+    Logs,
+}
+
+impl Measure {
+    /// All of them.
+    pub const ALL: [Measure; 5] = [
+        Measure::Cache,
+        Measure::Tmp,
+        Measure::Journal,
+        Measure::Noatime,
+        Measure::Logs,
+    ];
+
+    /// Whether it is a person's own, and not the system's.
+    pub fn is_own(self) -> bool {
+        self == Measure::Cache
+    }
+}
+
+/// How a measure stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeasureState {
+    /// Switched on.
+    On,
+    /// Not switched on.
+    Off,
+    /// The system does so by itself, or somebody arranged it: there is nothing to switch.
+    Already,
+    /// It cannot be switched on here.
+    Impossible,
+}
+
+/// Why a measure cannot be switched on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// systemd does not run.
+    NoSystemd,
+    /// The caller has no home folder of their own.
+    NoHome,
+    /// It lies in another file system than the root, and not in the overlay.
+    Elsewhere,
+    /// Somebody arranged it otherwise, in the file that the detail names.
+    Taken,
+    /// Another program keeps the logs.
+    OtherLogger,
+}
+
+/// A measure, and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prevention {
+    /// Which.
+    pub measure: Measure,
+    /// How it stands.
+    pub state: MeasureState,
+    /// Whether the running system goes by it already; from its next start on, if not.
+    pub effective: bool,
+    /// Why it is impossible; none where it is not.
+    pub obstacle: Option<Obstacle>,
+    /// Technical detail, in English; empty where there is none.
+    #[serde(default)]
+    pub detail: String,
+}
+
 /// All of one kind that may go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClutterSum {
@@ -655,6 +733,13 @@ pub enum Event {
         files: u64,
         /// What they took.
         bytes: Bytes,
+    },
+    /// How the measures stand that let the running system's overlay fill more slowly.
+    Prevented {
+        /// Which stick.
+        stick: String,
+        /// Each that the caller may switch.
+        measures: Vec<Prevention>,
     },
     /// One stick failed.
     Failed {

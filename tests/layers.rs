@@ -13,7 +13,7 @@ const LEVELS: [&[&str]; 10] = [
     &["protocol", "storage", "parallel"],
     &["progress"],
     &["squash", "ext4", "overlay", "stick", "clutter"],
-    &["shutdown", "clean"],
+    &["shutdown", "clean", "prevent"],
     &["merged", "practice", "status"],
     &["sources"],
     &["tidy", "check", "explain", "experiment"],

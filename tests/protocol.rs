@@ -351,6 +351,51 @@ fn what_fills_an_overlay() {
 }
 
 #[test]
+fn what_lets_it_fill_more_slowly() {
+    let measure = |measure, state, effective| Prevention {
+        measure,
+        state,
+        effective,
+        obstacle: None,
+        detail: String::new(),
+    };
+    let prevented = Event::Prevented {
+        stick: "live".into(),
+        measures: vec![
+            measure(Measure::Cache, MeasureState::Off, true),
+            measure(Measure::Tmp, MeasureState::On, false),
+            measure(Measure::Journal, MeasureState::Already, true),
+            measure(Measure::Noatime, MeasureState::On, true),
+            Prevention {
+                obstacle: Some(Obstacle::OtherLogger),
+                detail: "/run/rsyslogd.pid".into(),
+                ..measure(Measure::Logs, MeasureState::Impossible, true)
+            },
+        ],
+    };
+    pinned(
+        &prevented,
+        r#"{"event":"prevented","stick":"live","measures":[
+        {"measure":"cache","state":"off","effective":true,"obstacle":null,"detail":""},
+        {"measure":"tmp","state":"on","effective":false,"obstacle":null,"detail":""},
+        {"measure":"journal","state":"already","effective":true,"obstacle":null,"detail":""},
+        {"measure":"noatime","state":"on","effective":true,"obstacle":null,"detail":""},
+        {"measure":"logs","state":"impossible","effective":true,"obstacle":"other_logger","detail":"/run/rsyslogd.pid"}]}"#,
+    );
+    let obstacles = [
+        Obstacle::NoSystemd,
+        Obstacle::NoHome,
+        Obstacle::Elsewhere,
+        Obstacle::Taken,
+        Obstacle::OtherLogger,
+    ];
+    assert_eq!(
+        serde_json::to_string(&obstacles).unwrap(),
+        r#"["no_systemd","no_home","elsewhere","taken","other_logger"]"#
+    );
+}
+
+#[test]
 fn what_was_removed() {
     let cleaned = Event::Cleaned {
         stick: "live".into(),

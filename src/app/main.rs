@@ -19,6 +19,7 @@ mod lesson;
 mod message;
 mod pages;
 mod plan_words;
+mod prevention;
 mod receipt;
 mod route;
 mod settings;

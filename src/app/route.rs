@@ -3,8 +3,9 @@
 use crate::client::Call;
 use crate::clutter;
 use crate::known::{Kind, Known};
+use crate::prevention;
 use std::path::Path;
-use sugar_cellar::protocol::Clutter;
+use sugar_cellar::protocol::{Clutter, Measure};
 
 /// What the window asks of the helper about one stick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Verb {
     Explain,
     Tidy,
     Clean(Clutter),
+    /// How measures stand, or one of them switched.
+    Prevent(Option<(Measure, bool)>),
     Plan,
     Refresh,
 }
@@ -25,6 +28,7 @@ impl Verb {
             Verb::Explain => "explain",
             Verb::Tidy => "tidy",
             Verb::Clean(_) => "clean",
+            Verb::Prevent(_) => "prevent",
             Verb::Plan => "plan",
             Verb::Refresh => "refresh",
         }
@@ -32,7 +36,10 @@ impl Verb {
 
     /// Whether it changes the stick.
     pub fn changes(self) -> bool {
-        matches!(self, Verb::Tidy | Verb::Clean(_) | Verb::Refresh)
+        matches!(
+            self,
+            Verb::Tidy | Verb::Clean(_) | Verb::Prevent(Some(_)) | Verb::Refresh
+        )
     }
 
     /// Its polkit action.
@@ -62,8 +69,12 @@ pub fn call(verb: Verb, stick: &Known, access: Access) -> Option<Call> {
         };
     let (named, asked) = match (stick.kind, &stick.path, &stick.device) {
         (Kind::Booted, ..) => {
-            // A person's own files are removed as that person.
-            let own = matches!(verb, Verb::Clean(clutter) if clutter.is_own());
+            // A person's own are that person's; and how measures stand, all may see.
+            let own = match verb {
+                Verb::Clean(clutter) => clutter.is_own(),
+                Verb::Prevent(what) => what.is_none_or(|(measure, _)| measure.is_own()),
+                _ => false,
+            };
             ("live".to_owned(), !access.root && !own)
         }
         (_, Some(path), _) if enough => (path.to_string_lossy().into_owned(), false),
@@ -76,6 +87,10 @@ pub fn call(verb: Verb, stick: &Known, access: Access) -> Option<Call> {
         // All that an overlay holds may take minutes to read.
         Verb::Explain => arguments.push("--quick".into()),
         Verb::Clean(clutter) => arguments.push(clutter::word(clutter).into()),
+        Verb::Prevent(Some((measure, on))) => {
+            let switch = if on { "on" } else { "off" };
+            arguments.extend([prevention::word(measure).into(), switch.into()]);
+        }
         _ => {}
     }
     Some(Call { arguments, asked })
@@ -178,6 +193,21 @@ mod tests {
         assert_eq!(completed.arguments[2..], wanted[..3]);
         let asked = call(Verb::Refresh, &fat, READ).unwrap();
         assert_eq!(by_way_of(asked, folder, true), None);
+    }
+
+    #[test]
+    fn who_switches_their_own_or_only_looks_is_not_asked() {
+        let booted = stick(Kind::Booted, Some("/run/initramfs/live"), None);
+        let call = |what| call(Verb::Prevent(what), &booted, READ).unwrap();
+        let looks = call(None);
+        assert_eq!(looks.arguments, ["prevent", "live"]);
+        assert!(!looks.asked);
+        let own = call(Some((Measure::Cache, true)));
+        assert_eq!(own.arguments, ["prevent", "live", "cache", "on"]);
+        assert!(!own.asked);
+        let system = call(Some((Measure::Journal, false)));
+        assert_eq!(system.arguments, ["prevent", "live", "journal", "off"]);
+        assert!(system.asked);
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! What kinds of files are called, at the terminal and in the window.
+//! What kinds of files and measures are called, at the terminal and in the window.
 
-use crate::protocol::{Clutter, EntryKind};
+use super::figures::fill;
+use crate::protocol::{Clutter, EntryKind, Measure, MeasureState, Obstacle, Prevention};
 use gettextrs::gettext;
 
 /// What a kind is called.
@@ -32,4 +33,46 @@ pub fn clutter(clutter: Clutter) -> String {
         Clutter::Crashes => gettext("Crash dumps"),
         Clutter::Packages => gettext("Downloaded packages"),
     }
+}
+
+/// What a measure is called.
+pub fn measure(measure: Measure) -> String {
+    match measure {
+        Measure::Cache => gettext("Caches in memory"),
+        Measure::Tmp => gettext("Temporary files in memory"),
+        Measure::Journal => gettext("The system's log in memory"),
+        Measure::Noatime => gettext("No access times"),
+        Measure::Logs => gettext("Fewer logs"),
+    }
+}
+
+/// How a measure stands.
+pub fn stands(prevention: &Prevention) -> String {
+    match (prevention.state, prevention.effective) {
+        (MeasureState::On, true) => gettext("on"),
+        (MeasureState::On, false) => gettext("on, from the next start on"),
+        (MeasureState::Off, true) => gettext("off"),
+        (MeasureState::Off, false) => gettext("off, from the next start on"),
+        (MeasureState::Already, _) => gettext("The system does so by itself."),
+        (MeasureState::Impossible, _) => obstacle(prevention),
+    }
+}
+
+/// Why a measure is impossible; empty where it is not.
+pub fn obstacle(prevention: &Prevention) -> String {
+    let text = match prevention.obstacle {
+        Some(Obstacle::NoSystemd) => gettext("Not possible here: systemd does not run."),
+        Some(Obstacle::NoHome) => {
+            gettext("Not possible here: you have no home folder of your own.")
+        }
+        Some(Obstacle::Elsewhere) => gettext("Not needed here: {file} lies outside the overlay."),
+        Some(Obstacle::Taken) => {
+            gettext("Not possible here: somebody arranged it otherwise, in {file}.")
+        }
+        Some(Obstacle::OtherLogger) => {
+            gettext("Not possible here: another program keeps the logs.")
+        }
+        None => String::new(),
+    };
+    fill(&text, &[("file", &prevention.detail)])
 }

@@ -24,6 +24,7 @@ mod opened;
 mod outline;
 mod plan;
 mod practice;
+mod prevent;
 mod refresh;
 mod status;
 pub mod steps;
@@ -105,6 +106,7 @@ enum Verb {
     Refresh(refresh::Args),
     Tidy(tidy::Args),
     Clean(clean::Args),
+    Prevent(prevent::Args),
     Enlarge(enlarge::Args),
     Check(check::Args),
     Practice(practice::Args),
@@ -160,6 +162,7 @@ impl Verb {
             Verb::Refresh(args) => refresh::run(args, console),
             Verb::Tidy(args) => tidy::run(args, console),
             Verb::Clean(args) => clean::run(args, console),
+            Verb::Prevent(args) => prevent::run(args, console),
             Verb::Enlarge(args) => enlarge::run(args, console),
             Verb::Check(args) => check::run(args, console),
             Verb::Practice(args) => practice::run(args, console),

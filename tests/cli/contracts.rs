@@ -42,6 +42,7 @@ pub const ALL: &[Contract] = &[
     contract("refresh", Does::Change, &["--yes"]),
     contract("tidy", Does::Change, &[]),
     contract("clean", Does::Nothing, &[]),
+    contract("prevent", Does::Nothing, &[]),
     contract("enlarge", Does::Change, &["+1M"]),
     contract("check", Does::Look, &[]),
     contract("practice", Does::Nothing, &[]),
@@ -145,6 +146,9 @@ fn what_makes_no_sense_ends_with_2() {
         &["enlarge", "/nowhere", "much"],
         &["practice", "/nowhere/x", "--size", "7"],
         &["practice", "/nowhere/x", "--seed", "-1"],
+        &["prevent", "live", "tmp"],
+        &["prevent", "live", "tmp", "perhaps"],
+        &["prevent", "live", "everything", "on"],
         &["watch", "/nowhere", "--interval", "0"],
         &["watch", "/nowhere", "--interval", "NaN"],
     ];
@@ -282,4 +286,36 @@ fn numbers_are_written_as_at_home() {
         .env("LC_ALL", "de_DE.UTF-8");
     let ran = super::helper::finish(command.spawn().unwrap());
     assert!(ran.out.contains("1,7 MB"), "{}", ran.out);
+}
+
+/// No system runs from a practice stick, and none from a stick here.
+#[test]
+fn the_running_system_is_changed_by_its_own_stick_alone() {
+    let place = Place::new();
+    let before = everything(place.path());
+    let stick = place.stick().into_os_string();
+    let home = place.path().join("home");
+    for arguments in [
+        &["clean", "caches"][..],
+        &["prevent"],
+        &["prevent", "cache", "on"],
+        &["prevent", "tmp", "off"],
+    ] {
+        for (named, code) in [(stick.clone(), 3), ("live".into(), 1)] {
+            let (verb, rest) = (arguments[0].into(), &arguments[1..]);
+            let mut all: Vec<OsString> = vec![verb, named];
+            all.extend(rest.iter().map(OsString::from));
+            let mut command = super::helper::command();
+            command.args(&all).env("HOME", &home);
+            let ran = super::helper::finish(command.spawn().unwrap());
+            assert_eq!(
+                (ran.code, ran.out.as_str()),
+                (code, ""),
+                "{all:?}: {}",
+                ran.err
+            );
+            assert_eq!(ran.complaints().len(), 3, "{}", ran.err);
+        }
+    }
+    assert!(everything(place.path()) == before);
 }

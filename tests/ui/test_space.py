@@ -3,7 +3,7 @@
 import json
 import time
 
-from cellar import HELPER, WindowTest, key, wait
+from cellar import Atspi, HELPER, WindowTest, called, key, wait
 from test_inside import explained, used
 
 
@@ -26,6 +26,7 @@ class Space(WindowTest):
         window.shows(f"{megabytes(logs)}. What the system noted on earlier days")
         # Nobody works from this stick here.
         window.shows("To remove them, start the computer from this stick")
+        window.hides("Temporary files in memory")
         self.assertIsNone(window.usable("Remove Old logs…"))
         largest = told["journal_entries"][0]
         window.shows(largest["title"])
@@ -77,6 +78,84 @@ esac
         self.assertEqual((folder / "cleaned").read_text().split(), ["clean", "live", "caches", "--json"])
         window.hides("What programs keep to be quicker")
         window.shows("Old logs")
+
+    def test_what_lets_it_fill_more_slowly_is_switched(self):
+        stick, folder = self.practice("Ana"), self.folder()
+        # As above: what it does to a system is shown in a virtual machine.
+        found = {"path": "live", "device": None, "label": "Ana", "bytes": 0, "mounted": None, "booted": True,
+                 "file_system": "vfat", "model": None, "port": None}
+        listed = json.dumps({"sticks": [found]})
+        states, asked, helper = folder / "states", folder / "asked", folder / "helper"
+
+        def stand(**changed):
+            measures = []
+            for measure in ["cache", "tmp", "journal", "noatime", "logs"]:
+                told = {"measure": measure, "state": "off", "effective": True, "obstacle": None, "detail": ""}
+                measures.append(told | changed.get(measure, {}))
+            states.write_text(json.dumps({"event": "prevented", "stick": "live", "measures": measures}) + "\n")
+
+        fixed = {"noatime": {"state": "already"},
+                 "logs": {"state": "impossible", "obstacle": "other_logger", "detail": "/run/rsyslogd.pid"}}
+        stand(**fixed)
+        denied = '{"event":"failed","stick":"live","code":"denied","message":"It may not be.","hint":"Ask.","detail":""}'
+        helper.write_text(f"""#!/bin/sh
+case "$1 $2" in
+    list*) echo '{listed}' ;;
+    "watch live") shift 2; exec "{HELPER}" watch "{stick}" "$@" ;;
+    "explain live") shift 2; exec "{HELPER}" explain "{stick}" "$@" ;;
+    "prevent live") echo "$@" >>"{asked}"
+        case "$3 $4" in
+            "journal on") echo '{denied}'; exit 1 ;;
+            *on|*off) mv "{folder}/next" "{states}" ;;
+        esac
+        cat "{states}" ;;
+    *) exec "{HELPER}" "$@" ;;
+esac
+""")
+        helper.chmod(0o755)
+        window = self.window(env={"SUGAR_CELLAR_HELPER": str(helper)})
+        wait(window.gauge, "a gauge")
+        window.front()
+        key("ctrl+s")
+
+        def switch(name):
+            return next((node for node in window.nodes() if called(node) == name and node.get_role_name() == "check box"),
+                        None)
+
+        def stands(name, on):
+            def so():
+                found = switch(name)
+                return found and found.get_state_set().contains(Atspi.StateType.CHECKED) == on
+
+            wait(so, f"{name}: {on}")
+
+        window.shows("So That It Fills More Slowly")
+        window.shows("They take memory, and are gone after a restart.")
+        window.shows("The system does so by itself.")
+        window.shows("Not possible here: another program keeps the logs.")
+        window.shows("Once this window was open for an hour")
+        # The advice is still below.
+        window.shows("Move instead of copying")
+        for name, on in [("Caches in memory", False), ("Temporary files in memory", False), ("No access times", True)]:
+            stands(name, on)
+        self.assertFalse(switch("Fewer logs").get_state_set().contains(Atspi.StateType.SENSITIVE))
+        self.assertEqual(asked.read_text().splitlines(), ["prevent live --json"])
+
+        # By the keyboard; it is on when it is said to be.
+        now = states.read_text()
+        stand(tmp={"state": "on", "effective": False}, **fixed)
+        states.rename(folder / "next")
+        states.write_text(now)
+        window.activate("Temporary files in memory")
+        window.shows("Temporary files in memory: on, from the next start on")
+        window.shows("are gone after a restart. It takes effect at the next start.")
+        stands("Temporary files in memory", True)
+        self.assertEqual(asked.read_text().splitlines()[1:], ["prevent live tmp on --json", "prevent live --json"])
+
+        # What is not allowed stays as it was.
+        window.activate("The system's log in memory")
+        window.shows("It may not be. Ask.")
+        stands("The system's log in memory", False)
 
     def test_what_cannot_be_read_is_told(self):
         stick = self.practice()

@@ -66,10 +66,10 @@ fn system(machine: &Machine) -> Option<PathBuf> {
 }
 
 /// A stick that dracut starts, and the initramfs that it starts from.
-struct Live<'m> {
+pub struct Live<'m> {
     machine: &'m Machine,
     name: String,
-    place: tempfile::TempDir,
+    pub place: tempfile::TempDir,
     squashfs: PathBuf,
     initrd: PathBuf,
     disk: Disk,
@@ -77,7 +77,7 @@ struct Live<'m> {
 
 impl<'m> Live<'m> {
     /// With the live system on it, and an overlay of so many MiB; none where [`system`] has none.
-    fn stick(name: &str, format: Format, mib: u64, overlay_mib: u64) -> Option<Live<'m>> {
+    pub fn stick(name: &str, format: Format, mib: u64, overlay_mib: u64) -> Option<Live<'m>> {
         let machine = Machine::get()?;
         let system = system(machine)?;
         let place = tempfile::tempdir_in(harness::folder()).unwrap();
@@ -97,7 +97,7 @@ impl<'m> Live<'m> {
     }
 
     /// A start of it, in which `script` runs behind [`LIST`]; `others` are its further disks.
-    fn start(&self, when: &str, others: &[&Path], script: &str) -> Guest<'_> {
+    pub fn start(&self, when: &str, others: &[&Path], script: &str) -> Guest<'_> {
         let guest = self.guest(when);
         let guest = others.iter().fold(guest, |guest, other| guest.disk(other));
         guest
@@ -113,7 +113,7 @@ impl<'m> Live<'m> {
     }
 }
 
-fn lines<'a>(said: &'a str, start: &'static str) -> Vec<&'a str> {
+pub fn lines<'a>(said: &'a str, start: &'static str) -> Vec<&'a str> {
     said.lines()
         .filter_map(|line| line.strip_prefix(start))
         .collect()
@@ -171,7 +171,7 @@ fn an_ext4_stick_boots_with_everything_after_a_refresh() {
 }
 
 /// Installs the helper, as a package would.
-const INSTALL: &str = "
+pub const INSTALL: &str = "
 tar -x -C / -f /dev/vdb
 systemctl daemon-reload
 ";
@@ -330,7 +330,7 @@ fn a_running_ext4_stick_is_refreshed_and_cut() {
 }
 
 /// The helper and its unit, as they are installed.
-fn tools(place: &Path) -> PathBuf {
+pub fn tools(place: &Path) -> PathBuf {
     let tree = place.join("tools");
     let bin = tree.join("usr/bin");
     let units = tree.join("usr/lib/systemd/system");

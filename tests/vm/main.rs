@@ -29,6 +29,7 @@ mod machine;
 mod model;
 mod moved;
 mod opened;
+mod prevented;
 mod recorded;
 mod refreshed;
 mod replaced;

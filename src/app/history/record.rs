@@ -4,6 +4,7 @@
 //! before a refresh. A refresh throws nothing away: it leaves a mark.
 
 use super::forecast::{Forecast, forecast};
+use super::pace::Growth;
 use gtk::glib;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,6 +62,9 @@ pub struct History {
     pub refreshed: Option<i64>,
     /// A refresh was done, and the next look will find less.
     awaited: bool,
+    /// How fast it grew while it was watched.
+    #[serde(skip_serializing_if = "Growth::is_unknown")]
+    pub growth: Growth,
 }
 
 /// Why a stick held less than before.
@@ -303,6 +307,7 @@ struct Stored {
     warned: u8,
     refreshed: Option<i64>,
     awaited: bool,
+    growth: Growth,
 }
 
 impl From<Stored> for History {
@@ -320,6 +325,7 @@ impl From<Stored> for History {
             warned: stored.warned,
             refreshed: stored.refreshed,
             awaited: stored.awaited,
+            growth: stored.growth,
         };
         history
             .marks

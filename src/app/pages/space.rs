@@ -2,15 +2,16 @@
 
 use super::turn;
 use crate::clutter;
+use crate::prevention;
 use crate::trouble::{Problem, Trouble};
 use crate::words::{self, fill};
 use adw::prelude::*;
 use adw::subclass::prelude::*;
 use gettextrs::gettext;
 use gtk::glib;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use sugar_cellar::helper::kinds;
-use sugar_cellar::protocol::Explanation;
+use sugar_cellar::protocol::{Explanation, Measure, MeasureState, Prevention};
 use sugar_cellar::units::Sectors;
 
 mod imp {
@@ -33,7 +34,18 @@ mod imp {
         pub own: TemplateChild<adw::PreferencesGroup>,
         #[template_child]
         pub trouble: TemplateChild<Trouble>,
+        #[template_child]
+        pub slower: TemplateChild<adw::PreferencesGroup>,
+        #[template_child]
+        pub paces: TemplateChild<gtk::Label>,
         pub rows: RefCell<Vec<(adw::PreferencesGroup, adw::ActionRow)>>,
+        /// One for each measure, in their order; made with the first that is told.
+        pub switches: RefCell<Vec<(Measure, adw::ActionRow, gtk::Switch)>>,
+        /// How they stand, and what the overlay holds of each.
+        pub measures: RefCell<Vec<Prevention>>,
+        pub held: RefCell<Vec<(Measure, Option<Sectors>)>>,
+        /// A switch is put as it stands: nobody pressed it.
+        pub putting: Cell<bool>,
     }
 
     #[glib::object_subclass]
@@ -125,7 +137,82 @@ impl SpacePage {
             self.add(&imp.own, row(&title, &size(entry.sectors)));
         }
         imp.own.set_visible(!explanation.journal_entries.is_empty());
+        let home = glib::home_dir();
+        let home = home.to_string_lossy();
+        imp.held.replace(
+            Measure::ALL
+                .map(|measure| (measure, prevention::held(measure, explanation, &home)))
+                .to_vec(),
+        );
+        self.as_it_stands();
         turn(&imp.views, "ready");
+    }
+
+    /// How the measures stand that let it fill more slowly; none where nothing can be switched.
+    pub fn measures(&self, measures: &[Prevention]) {
+        self.imp().measures.replace(measures.to_vec());
+        self.as_it_stands();
+    }
+
+    /// How fast the overlay grows, in words.
+    pub fn paces(&self, text: &str) {
+        self.imp().paces.set_label(text);
+    }
+
+    /// Puts each switch as it stands. The rows stay the same ones: the keyboard is on one of them.
+    pub fn as_it_stands(&self) {
+        let imp = self.imp();
+        let measures = imp.measures.borrow();
+        imp.paces.set_visible(!measures.is_empty());
+        if imp.switches.borrow().is_empty() && !measures.is_empty() {
+            let switches = Measure::ALL.map(|measure| self.switch(measure));
+            imp.switches.replace(switches.to_vec());
+        }
+        imp.putting.set(true);
+        for (measure, row, switch) in &*imp.switches.borrow() {
+            let stands = measures.iter().find(|stands| stands.measure == *measure);
+            row.set_visible(stands.is_some());
+            let Some(stands) = stands else { continue };
+            let held = imp.held.borrow();
+            let held = held.iter().find(|(of, _)| of == measure);
+            let held = held.and_then(|(_, held)| *held);
+            let text = prevention::sentence(stands, held);
+            row.set_subtitle(&glib::markup_escape_text(&text));
+            let on = matches!(stands.state, MeasureState::On | MeasureState::Already);
+            switch.set_active(on);
+            switch.set_state(on);
+            let free = matches!(stands.state, MeasureState::On | MeasureState::Off);
+            // The row stays: the keyboard reaches the reason.
+            switch.set_sensitive(free);
+            switch.update_property(&[gtk::accessible::Property::Description(&text)]);
+        }
+        imp.putting.set(false);
+    }
+
+    fn switch(&self, measure: Measure) -> (Measure, adw::ActionRow, gtk::Switch) {
+        let name = kinds::measure(measure);
+        let row = row(&name, "");
+        let switch = gtk::Switch::builder().valign(gtk::Align::Center).build();
+        switch.update_property(&[gtk::accessible::Property::Label(&name)]);
+        let page = self.downgrade();
+        switch.connect_state_set(move |switch, on| {
+            if let Some(page) = page.upgrade()
+                && !page.imp().putting.get()
+            {
+                let what = (prevention::word(measure).to_owned(), on).to_variant();
+                // It fails only where there is no window to switch it.
+                if let Err(error) = switch.activate_action("win.prevent", Some(&what)) {
+                    glib::g_info!("sugar-cellar", "prevent: {error}");
+                }
+                // It is on when it is said to be.
+                return glib::Propagation::Stop;
+            }
+            glib::Propagation::Proceed
+        });
+        row.add_suffix(&switch);
+        row.set_activatable_widget(Some(&switch));
+        self.imp().slower.add(&row);
+        (measure, row, switch)
     }
 
     fn add(&self, group: &adw::PreferencesGroup, row: adw::ActionRow) {

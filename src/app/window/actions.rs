@@ -53,7 +53,15 @@ impl Window {
                 window.clean(what.and_then(glib::Variant::str).unwrap_or_default());
             })
             .build();
-        self.add_action_entries([image, clean]);
+        let prevent = gio::ActionEntry::builder("prevent")
+            .parameter_type(Some(&*<(String, bool)>::static_variant_type()))
+            .activate(|window: &Window, _, what| {
+                if let Some((word, on)) = what.and_then(glib::Variant::get::<(String, bool)>) {
+                    window.prevent(&word, on);
+                }
+            })
+            .build();
+        self.add_action_entries([image, clean, prevent]);
     }
 
     /// Only what makes sense on this page can be done.

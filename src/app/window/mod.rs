@@ -1,15 +1,17 @@
 //! The window: which page is shown, and what the person asks for.
 //!
 //! [`sticks`] finds, selects and watches sticks; [`run`] refreshes one; [`practice`] makes a
-//! practice stick; [`inside`] shows what fills one, [`space`] what can go, [`history`] what it held
-//! earlier; [`lesson`] leads through the experiments; [`table`] lays several side by side, and
-//! [`turns`] refreshes them; [`update`] is where everything that a helper says arrives.
+//! practice stick; [`inside`] shows what fills one, [`space`] what can go, [`prevention`] what lets
+//! it fill more slowly, [`history`] what it held earlier; [`lesson`] leads through the experiments;
+//! [`table`] lays several side by side, and [`turns`] refreshes them; [`update`] is where
+//! everything that a helper says arrives.
 
 mod actions;
 mod history;
 mod inside;
 mod lesson;
 mod practice;
+mod prevention;
 mod rows;
 mod run;
 mod space;
@@ -104,6 +106,7 @@ mod imp {
         pub sticks: RefCell<sticks::Sticks>,
         pub inside: RefCell<Option<update::Running>>,
         pub lesson: RefCell<lesson::Lesson>,
+        pub preventing: RefCell<prevention::Preventing>,
         pub table: RefCell<table::Table>,
         pub run: RefCell<Option<run::Run>>,
         pub making: RefCell<Option<update::Running>>,

@@ -18,6 +18,7 @@ impl Window {
         self.imp().space_page.looking();
         self.go(Page::Space);
         self.begin_inside(&stick, Verb::Explain);
+        self.look_for_measures();
     }
 
     pub(super) fn show_space(&self, explanation: &Explanation) {
@@ -25,6 +26,7 @@ impl Window {
             .selected()
             .is_some_and(|stick| stick.kind == Kind::Booted);
         self.imp().space_page.found(explanation, live);
+        self.show_paces();
     }
 
     /// Removes what `word` stands for, once the person said so.

@@ -36,6 +36,11 @@ pub struct Sticks {
 }
 
 impl Sticks {
+    /// Whether the histories were read.
+    pub fn remembered(&self) -> bool {
+        self.remembered
+    }
+
     pub fn find(&self, key: &str) -> Option<&Known> {
         self.known.iter().find(|stick| stick.key == key)
     }
@@ -215,6 +220,7 @@ impl Window {
             .clone()
             .unwrap_or_default();
         self.note(&key, &status);
+        self.pace(&status);
         let stick = {
             let mut sticks = self.imp().sticks.borrow_mut();
             let Some(stick) = sticks.known.iter_mut().find(|stick| stick.key == key) else {
@@ -225,8 +231,10 @@ impl Window {
         };
         self.show_status(&stick, &status);
         self.follow_lesson(status.overlay.percent);
-        if self.imp().page.get() == Page::History {
-            self.fill_history(&status);
+        match self.imp().page.get() {
+            Page::History => self.fill_history(&status),
+            Page::Space => self.show_paces(),
+            _ => {}
         }
         self.fill_rows();
         self.headings();

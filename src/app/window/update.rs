@@ -17,6 +17,7 @@ pub enum Purpose {
     Explain,
     Tidy,
     Clean,
+    Prevent,
     Lesson,
     Plan,
     Refresh,
@@ -67,6 +68,7 @@ impl Window {
                 imp.run.borrow().as_ref().is_some_and(|run| is(&run.helper))
             }
             Purpose::Explain | Purpose::Tidy | Purpose::Clean => is(&imp.inside.borrow()),
+            Purpose::Prevent => is(&imp.preventing.borrow().running),
             Purpose::Lesson => is(&imp.lesson.borrow().helper),
             Purpose::Practice => is(&imp.making.borrow()),
         }
@@ -101,6 +103,11 @@ impl Window {
             (Purpose::Explain | Purpose::Tidy | Purpose::Clean, Update::Ended(ended)) => {
                 self.inside_ended(&ended);
             }
+
+            (Purpose::Prevent, Update::Said(Message::Event(Event::Prevented { measures, .. }))) => {
+                self.prevented(&measures);
+            }
+            (Purpose::Prevent, Update::Ended(ended)) => self.prevention_ended(&ended),
 
             (Purpose::Lesson, Update::Said(Message::Event(event))) => self.tried(event),
             (Purpose::Lesson, Update::Ended(ended)) => self.lesson_ended(&ended),
@@ -152,6 +159,7 @@ impl Window {
             Purpose::Plan | Purpose::Refresh => self.run_failed(problem),
             Purpose::Practice => self.making_failed(problem),
             Purpose::Lesson => self.lesson_failed(problem),
+            Purpose::Prevent => self.prevention_failed(&problem),
             // Its end tells.
             Purpose::Listing => {}
         }
