@@ -11,7 +11,7 @@ use gettextrs::gettext;
 use gtk::glib;
 use std::cell::{Cell, RefCell};
 use sugar_cellar::helper::kinds;
-use sugar_cellar::protocol::{Explanation, Measure, MeasureState, Prevention};
+use sugar_cellar::protocol::{Clutter, ClutterSum, Explanation, Measure, MeasureState, Prevention};
 use sugar_cellar::units::Sectors;
 
 mod imp {
@@ -95,7 +95,10 @@ impl SpacePage {
         for (group, row) in imp.rows.take() {
             group.remove(&row);
         }
-        let all: u64 = explanation.clutter.iter().map(|sum| sum.sectors.0).sum();
+        // What is in the trash somebody made.
+        let made = |sum: &&ClutterSum| sum.clutter != Clutter::Trash;
+        let clutter = explanation.clutter.iter().filter(made);
+        let all: u64 = clutter.map(|sum| sum.sectors.0).sum();
         let deleted = explanation.sums.deleted_sectors;
         let values = [
             ("size", &*size(Sectors(all + deleted.0))),
@@ -129,7 +132,13 @@ impl SpacePage {
             gettext("To remove them, start the computer from this stick, and open this page there.")
         });
         imp.can_go.set_description(place.as_deref());
-        imp.deleted.set_subtitle(&size(deleted));
+        imp.deleted.set_subtitle(&match live {
+            true => fill(
+                &gettext("{size}, which come back when the computer restarts"),
+                &[("size", &size(deleted))],
+            ),
+            false => size(deleted),
+        });
         imp.gone.set_visible(deleted.0 > 0);
         for entry in &explanation.journal_entries {
             let title = entry.title.clone();
