@@ -49,7 +49,8 @@ pub(super) fn merge(
         read_only: false,
     };
     // Before anything that it could hold on to, should we end at this instant.
-    let device = Merging::create()?;
+    let sectors = Sectors(length / SECTOR);
+    let device = Merging::create(sectors)?;
     let image = Loop::attach(image, whole)?;
     let store = Loop::attach(store, whole)?;
     let parameters = format!(
@@ -58,7 +59,7 @@ pub(super) fn merge(
         store.number()?,
         chunk.sectors()
     );
-    device.begin(Sectors(length / SECTOR), parameters)?;
+    device.begin(sectors, parameters)?;
     let mut first = None;
     loop {
         let left = device.left()?;
@@ -81,8 +82,8 @@ struct Merging {
 }
 
 impl Merging {
-    /// A device without a table.
-    fn create() -> Result<Merging> {
+    /// A device that is none yet, of `length`, and goes when we do.
+    fn create(length: Sectors) -> Result<Merging> {
         let dm = DM::new().map_err(failed)?;
         let name = DmNameBuf::new(format!("sugar-cellar-{}", std::process::id()));
         let name = name.map_err(failed)?;
@@ -95,15 +96,22 @@ impl Merging {
             open: None,
             removed: false,
         };
+        // There is no node to open before the first table (since Linux 5.15).
+        device.load(length, "error", String::new())?;
         device.tie(created.device().minor);
         Ok(device)
     }
 
-    fn begin(&self, length: Sectors, parameters: String) -> Result<()> {
-        let table = [(0, length.0, TARGET.to_owned(), parameters)];
+    fn load(&self, length: Sectors, target: &str, parameters: String) -> Result<()> {
+        let table = [(0, length.0, target.to_owned(), parameters)];
         self.dm
             .table_load(&self.id(), &table, DmOptions::default())
             .map_err(failed)?;
+        Ok(())
+    }
+
+    fn begin(&self, length: Sectors, parameters: String) -> Result<()> {
+        self.load(length, TARGET, parameters)?;
         self.dm
             .device_suspend(&self.id(), DmOptions::private())
             .map_err(failed)?;
