@@ -7,9 +7,10 @@ use crate::clutter;
 use crate::error::{Doing, Error, Result};
 use crate::progress::Progress;
 use crate::protocol::Clutter;
+use crate::storage::beneath::{self, FOLDER};
 use crate::units::Bytes;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::path::Path;
@@ -47,9 +48,7 @@ pub fn clean(
         refused: None,
     };
     for place in places(clutter, home) {
-        // Resolved in one step, of which no part may be a link or another file system.
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        match rustix::fs::openat2(&root, &*place, FOLDER, Mode::empty(), resolve) {
+        match beneath::folder(&root, &place) {
             Ok(folder) => work.empty(folder, &place, 0)?,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {}
             Err(error) => work.refused = Some(error),
@@ -65,11 +64,6 @@ pub fn clean(
         _ => Ok(work.cleaned),
     }
 }
-
-const FOLDER: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
 
 /// Where it may lie.
 fn places(clutter: Clutter, home: &str) -> Vec<String> {

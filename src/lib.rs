@@ -21,6 +21,7 @@ pub mod overlay;
 mod parallel;
 pub mod practice;
 pub mod prevent;
+mod program;
 pub mod progress;
 pub mod protocol;
 pub mod refresh;

@@ -391,6 +391,23 @@ impl Clutter {
         Clutter::Packages,
     ];
 
+    /// The word for it here, and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Clutter::Caches => "caches",
+            Clutter::Thumbnails => "thumbnails",
+            Clutter::Trash => "trash",
+            Clutter::Logs => "logs",
+            Clutter::Crashes => "crashes",
+            Clutter::Packages => "packages",
+        }
+    }
+
+    /// What a word stands for.
+    pub fn of(word: &str) -> Option<Clutter> {
+        Clutter::ALL.into_iter().find(|one| one.word() == word)
+    }
+
     /// Whether it is a person's own, and not the system's.
     pub fn is_own(self) -> bool {
         matches!(self, Clutter::Caches | Clutter::Thumbnails | Clutter::Trash)
@@ -422,6 +439,22 @@ impl Measure {
         Measure::Noatime,
         Measure::Logs,
     ];
+
+    /// The word for it here, and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Measure::Cache => "cache",
+            Measure::Tmp => "tmp",
+            Measure::Journal => "journal",
+            Measure::Noatime => "noatime",
+            Measure::Logs => "logs",
+        }
+    }
+
+    /// What a word stands for.
+    pub fn of(word: &str) -> Option<Measure> {
+        Measure::ALL.into_iter().find(|one| one.word() == word)
+    }
 
     /// Whether it is a person's own, and not the system's.
     pub fn is_own(self) -> bool {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LEVELS: [&[&str]; 10] = [
     &["units", "system"],
     &["error"],
-    &["protocol", "storage", "parallel"],
+    &["protocol", "storage", "parallel", "program"],
     &["progress"],
     &["squash", "ext4", "overlay", "stick", "clutter"],
     &["shutdown", "clean", "prevent"],

@@ -435,6 +435,15 @@ fn words() {
         text.trim_matches('"').to_owned()
     }
     let all = |words: &[String]| words.join(" ");
+    for clutter in Clutter::ALL {
+        assert_eq!(word(clutter), clutter.word());
+        assert_eq!(Clutter::of(clutter.word()), Some(clutter));
+    }
+    for measure in Measure::ALL {
+        assert_eq!(word(measure), measure.word());
+        assert_eq!(Measure::of(measure.word()), Some(measure));
+    }
+    assert_eq!(Clutter::of("everything"), None);
     use OverlayState as State;
     let states = [
         State::Empty,

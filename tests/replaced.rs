@@ -336,6 +336,15 @@ impl Instants {
         (&self.stick[stick], &self.scratch[scratch])
     }
 
+    /// What is left at the first instant, from `from` on, at which the image is gone, or is not; and when.
+    fn first(&self, from: usize, gone: bool) -> (Pair, usize) {
+        let so = |time| {
+            let found = self.crash(time, 1);
+            (note::image_is_gone(&found.stick).unwrap() == gone).then_some((found, time))
+        };
+        (from..=self.end).find_map(so).unwrap()
+    }
+
     fn crash(&self, time: usize, seed: u64) -> Pair {
         let (stick, scratch) = self.at(time);
         let pair = Pair {
@@ -580,9 +589,7 @@ fn a_copy_by_hand_that_was_cut() {
     let whole = scene.pair();
     scene.run(&whole).unwrap();
     let instants = Instants::of(&whole);
-    let gone = |time: &usize| note::image_is_gone(&instants.crash(*time, 1).stick).unwrap();
-    let time = (0..=instants.end).find(gone).unwrap();
-    let found = instants.crash(time, 1);
+    let (found, _) = instants.first(0, true);
     let name = found.scratch.entries().unwrap()[0].name.clone();
     let mut begun = found.scratch.read(&name).unwrap();
     let length = begun.len();
@@ -599,10 +606,8 @@ fn what_only_memory_has_is_made_durable_first() {
     let whole = scene.pair();
     scene.run(&whole).unwrap();
     let instants = Instants::of(&whole);
-    let starts = |time: &usize| !note::image_is_gone(&instants.crash(*time, 1).stick).unwrap();
-    let gone = (0..=instants.end).find(|time| !starts(time)).unwrap();
-    let time = (gone..=instants.end).find(starts).unwrap();
-    let found = instants.crash(time, 1);
+    let (_, gone) = instants.first(0, true);
+    let (found, _) = instants.first(gone, false);
     let files = found.scratch.entries().unwrap().len();
     assert_eq!(files, 1);
     found.stick.record();
@@ -628,9 +633,7 @@ fn another_image_put_there_by_hand() {
     let whole = scene.pair();
     scene.run(&whole).unwrap();
     let instants = Instants::of(&whole);
-    let gone = |time: &usize| note::image_is_gone(&instants.crash(*time, 1).stick).unwrap();
-    let time = (0..=instants.end).find(gone).unwrap();
-    let found = instants.crash(time, 1);
+    let (found, _) = instants.first(0, true);
     let name = found.scratch.entries().unwrap()[0].name.clone();
     let kept = found.scratch.read(&name).unwrap();
     // The same system, made at another time.

@@ -4,25 +4,6 @@ use crate::words::fill;
 use gettextrs::gettext;
 use sugar_cellar::protocol::Clutter;
 
-/// The word that the command line and the protocol have for it.
-pub fn word(clutter: Clutter) -> &'static str {
-    match clutter {
-        Clutter::Caches => "caches",
-        Clutter::Thumbnails => "thumbnails",
-        Clutter::Trash => "trash",
-        Clutter::Logs => "logs",
-        Clutter::Crashes => "crashes",
-        Clutter::Packages => "packages",
-    }
-}
-
-/// What a word stands for.
-pub fn of(word: &str) -> Option<Clutter> {
-    Clutter::ALL
-        .into_iter()
-        .find(|one| self::word(*one) == word)
-}
-
 /// How large it is, what it is, and what it costs to lose it.
 pub fn sentence(clutter: Clutter, size: &str) -> String {
     let text = match clutter {
@@ -46,19 +27,4 @@ pub fn sentence(clutter: Clutter, size: &str) -> String {
         ),
     };
     fill(&text, &[("size", size)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_the_protocols() {
-        for clutter in Clutter::ALL {
-            let word = serde_json::to_value(clutter).unwrap();
-            assert_eq!(word, self::word(clutter));
-            assert_eq!(of(self::word(clutter)), Some(clutter));
-        }
-        assert_eq!(of("everything"), None);
-    }
 }

@@ -7,17 +7,6 @@ use sugar_cellar::helper::kinds;
 use sugar_cellar::protocol::{Explanation, Measure, MeasureState, Prevention};
 use sugar_cellar::units::Sectors;
 
-/// The word that the command line and the protocol have for it.
-pub fn word(measure: Measure) -> &'static str {
-    match measure {
-        Measure::Cache => "cache",
-        Measure::Tmp => "tmp",
-        Measure::Journal => "journal",
-        Measure::Noatime => "noatime",
-        Measure::Logs => "logs",
-    }
-}
-
 /// What it costs.
 pub fn cost(measure: Measure) -> String {
     match measure {
@@ -110,13 +99,6 @@ pub fn paces(paces: Paces) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_the_protocols() {
-        for measure in Measure::ALL {
-            assert_eq!(serde_json::to_value(measure).unwrap(), word(measure));
-        }
-    }
 
     #[test]
     fn a_sentence_says_what_it_costs_holds_and_from_when_on() {

@@ -1,9 +1,7 @@
 //! Whether the helper is started directly or through `pkexec`, and what it is given as STICK.
 
 use crate::client::Call;
-use crate::clutter;
 use crate::known::{Kind, Known};
-use crate::prevention;
 use std::path::Path;
 use sugar_cellar::protocol::{Clutter, Measure};
 
@@ -86,10 +84,10 @@ pub fn call(verb: Verb, stick: &Known, access: Access) -> Option<Call> {
         Verb::Refresh => arguments.push("--yes".into()),
         // All that an overlay holds may take minutes to read.
         Verb::Explain => arguments.push("--quick".into()),
-        Verb::Clean(clutter) => arguments.push(clutter::word(clutter).into()),
+        Verb::Clean(clutter) => arguments.push(clutter.word().into()),
         Verb::Prevent(Some((measure, on))) => {
             let switch = if on { "on" } else { "off" };
-            arguments.extend([prevention::word(measure).into(), switch.into()]);
+            arguments.extend([measure.word().into(), switch.into()]);
         }
         _ => {}
     }
@@ -174,7 +172,7 @@ mod tests {
         let booted = stick(Kind::Booted, Some("/run/initramfs/live"), None);
         let asked = |clutter| {
             let call = call(Verb::Clean(clutter), &booted, READ).unwrap();
-            assert_eq!(call.arguments, ["clean", "live", clutter::word(clutter)]);
+            assert_eq!(call.arguments, ["clean", "live", clutter.word()]);
             call.asked
         };
         assert!(!asked(Clutter::Trash));

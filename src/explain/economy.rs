@@ -1,33 +1,21 @@
 //! What may go, and which entries of the Journal are the largest.
 
+use super::summed;
 use crate::clutter;
 use crate::error::Result;
 use crate::ext4::FileSystem;
-use crate::protocol::{Clutter, ClutterSum, Entry, EntryKind, JournalEntry};
-use crate::units::Sectors;
-use std::collections::{BTreeMap, HashMap};
+use crate::protocol::{ClutterSum, Entry, EntryKind, JournalEntry};
 
 /// All that may go, by kind, the largest sum first.
 pub fn clutter(entries: &[Entry]) -> Vec<ClutterSum> {
-    let mut sums: BTreeMap<Clutter, (u64, Sectors)> = BTreeMap::new();
-    for entry in entries
-        .iter()
-        .filter(|entry| entry.kind != EntryKind::Folder)
-    {
-        if let Some(clutter) = clutter::of(&entry.path) {
-            let (number, sectors) = sums.entry(clutter).or_default();
-            *number += 1;
-            *sectors += entry.sectors;
-        }
-    }
-    let sum = |(clutter, (number, sectors))| ClutterSum {
+    let file = |entry: &Entry| entry.kind != EntryKind::Folder;
+    let of = |entry: &Entry| clutter::of(&entry.path).filter(|_| file(entry));
+    let sum = |(clutter, number, sectors)| ClutterSum {
         clutter,
         number,
         sectors,
     };
-    let mut sums: Vec<ClutterSum> = sums.into_iter().map(sum).collect();
-    sums.sort_by_key(|sum| std::cmp::Reverse(sum.sectors));
-    sums
+    summed(entries, of).into_iter().map(sum).collect()
 }
 
 /// The largest entries of Sugar's Journal, with their titles where `title` finds them.
@@ -35,16 +23,9 @@ pub fn journal(
     entries: &[Entry],
     mut title: impl FnMut(&str) -> Result<Option<String>>,
 ) -> Result<Vec<JournalEntry>> {
-    let mut sums: HashMap<&str, Sectors> = HashMap::new();
-    for entry in entries {
-        if let Some(folder) = journal_entry(&entry.path) {
-            *sums.entry(folder).or_default() += entry.sectors;
-        }
-    }
-    let mut largest: Vec<(&str, Sectors)> = sums.into_iter().collect();
-    largest.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let mut largest = summed(entries, |entry| journal_entry(&entry.path));
     largest.truncate(JournalEntry::MOST);
-    let told = largest.into_iter().map(|(path, sectors)| {
+    let told = largest.into_iter().map(|(path, _, sectors)| {
         Ok(JournalEntry {
             path: path.to_owned(),
             title: title(path)?.filter(|title| !title.trim().is_empty()),
@@ -80,6 +61,8 @@ pub fn title(fs: &FileSystem, path: &str) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Clutter;
+    use crate::units::Sectors;
 
     const UID: &str = "4f1c0000-0000-4000-8000-000000000000";
 

@@ -22,6 +22,7 @@ use crate::storage::{DiskFolder, Folder};
 use crate::units::Sectors;
 use names::Names;
 use owners::Owners;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// How an overlay is to be explained.
@@ -205,26 +206,40 @@ impl Tally {
                 equal_sectors,
             });
         }
-        entries.sort_by(|a, b| b.sectors.cmp(&a.sectors).then_with(|| a.path.cmp(&b.path)));
+        sort(&mut entries);
         entries
     }
 }
 
 fn by_kind(entries: &[Entry]) -> Vec<KindSum> {
-    let mut sums: BTreeMap<EntryKind, (u64, Sectors)> = BTreeMap::new();
+    let sums = summed(entries, |entry| Some(entry.kind)).into_iter();
+    let sum = |(kind, number, sectors)| KindSum {
+        kind,
+        number,
+        sectors,
+    };
+    sums.map(sum).collect()
+}
+
+/// How many entries each key has, and what they own, the largest sum first; those without a key are
+/// left out.
+fn summed<'e, K: Ord>(
+    entries: &'e [Entry],
+    key: impl Fn(&'e Entry) -> Option<K>,
+) -> Vec<(K, u64, Sectors)> {
+    let mut sums: BTreeMap<K, (u64, Sectors)> = BTreeMap::new();
     for entry in entries {
-        let (number, sectors) = sums.entry(entry.kind).or_default();
-        *number += 1;
-        *sectors += entry.sectors;
+        if let Some(key) = key(entry) {
+            let (number, sectors) = sums.entry(key).or_default();
+            *number += 1;
+            *sectors += entry.sectors;
+        }
     }
-    let mut kinds: Vec<KindSum> = sums
-        .into_iter()
-        .map(|(kind, (number, sectors))| KindSum {
-            kind,
-            number,
-            sectors,
-        })
+    let sums = sums.into_iter();
+    let mut sums: Vec<_> = sums
+        .map(|(key, (number, sectors))| (key, number, sectors))
         .collect();
-    kinds.sort_by(|a, b| b.sectors.cmp(&a.sectors).then(a.kind.cmp(&b.kind)));
-    kinds
+    // Of one size in the order of their keys.
+    sums.sort_by_key(|(.., sectors)| Reverse(*sectors));
+    sums
 }

@@ -4,12 +4,11 @@ use super::console::{Console, Exit};
 use super::figures::{fill, size};
 use super::job::Jobs;
 use super::meter::Share;
-use super::{kinds, named};
+use super::{kinds, named, running};
 use crate::clean;
-use crate::error::{Error, Part, Result};
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::protocol::{Clutter, Event, Stage};
-use crate::stick::{Access, Caller, Stick};
 use crate::units::Bytes;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gettextrs::gettext;
@@ -38,18 +37,9 @@ Examples:
   sugar-cellar-helper clean live caches thumbnails
   sudo sugar-cellar-helper clean live logs packages";
 
-/// The words of the protocol, in [`Clutter::ALL`]'s order.
-const WORDS: [&str; 6] = [
-    "caches",
-    "thumbnails",
-    "trash",
-    "logs",
-    "crashes",
-    "packages",
-];
-
 fn what() -> impl TypedValueParser<Value = Clutter> {
-    PossibleValuesParser::new(WORDS).try_map(|word| serde_json::from_value(word.into()))
+    let known = |word: String| Clutter::of(&word).ok_or("no such word");
+    PossibleValuesParser::new(Clutter::ALL.map(Clutter::word)).try_map(known)
 }
 
 const SHARES: &[Share] = &[(Stage::Check, 1)];
@@ -61,16 +51,13 @@ pub fn run(args: &Args, console: &Console) -> Exit {
 
 fn remove(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     let jobs = Jobs::begin(console)?;
-    if !Stick::open(&args.stick, Access::Read)?.booted() {
-        let detail = "files are removed only where the system runs that they belong to";
-        return Err(Error::refused(Part::Stick, detail));
-    }
-    // Started for somebody else we are root: whose files they are cannot be told by our home.
-    if Caller::current().by_pkexec && args.what.iter().any(|what| what.is_own()) {
+    let detail = "files are removed only where the system runs that they belong to";
+    running::only(&args.stick, detail)?;
+    if !running::for_oneself() && args.what.iter().any(|what| what.is_own()) {
         let detail = "a person's own files are removed by that person".to_owned();
         return Err(Error::Denied { detail });
     }
-    let home = std::env::var("HOME").unwrap_or_default();
+    let home = running::home();
     let home = home.trim_matches('/');
     for what in &args.what {
         let work = |progress: &dyn Progress| clean::clean(Path::new("/"), home, *what, progress);
@@ -91,15 +78,4 @@ fn remove(args: &Args, name: &str, console: &Console) -> Result<Exit> {
 fn line(what: Clutter, bytes: Bytes) -> String {
     let values = [("what", &*kinds::clutter(what)), ("size", &*size(bytes))];
     fill(&gettext("{what}: {size} were removed."), &values)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_the_protocols() {
-        let known: [Clutter; 6] = WORDS.map(|word| serde_json::from_value(word.into()).unwrap());
-        assert_eq!(known, Clutter::ALL);
-    }
 }

@@ -26,6 +26,7 @@ mod plan;
 mod practice;
 mod prevent;
 mod refresh;
+mod running;
 mod status;
 pub mod steps;
 mod tell;

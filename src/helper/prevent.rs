@@ -2,11 +2,10 @@
 
 use super::console::{Console, Exit};
 use super::figures::fill;
-use super::{kinds, named};
-use crate::error::{Error, Part, Result};
+use super::{kinds, named, running};
+use crate::error::{Error, Result};
 use crate::prevent::System;
 use crate::protocol::{Event, Measure, MeasureState, Prevention, VERSION};
-use crate::stick::{Access, Caller, Stick};
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gettextrs::gettext;
@@ -47,11 +46,9 @@ Examples:
   sudo sugar-cellar-helper prevent live journal on
   sudo sugar-cellar-helper prevent live journal off";
 
-/// The words of the protocol, in [`Measure::ALL`]'s order.
-const WORDS: [&str; 5] = ["cache", "tmp", "journal", "noatime", "logs"];
-
 fn what() -> impl TypedValueParser<Value = Measure> {
-    PossibleValuesParser::new(WORDS).try_map(|word| serde_json::from_value(word.into()))
+    let known = |word: String| Measure::of(&word).ok_or("no such word");
+    PossibleValuesParser::new(Measure::ALL.map(Measure::word)).try_map(known)
 }
 
 pub fn run(args: &Args, console: &Console) -> Exit {
@@ -61,17 +58,14 @@ pub fn run(args: &Args, console: &Console) -> Exit {
 
 fn prevent(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     console.event(&Event::Hello { version: VERSION });
-    if !Stick::open(&args.stick, Access::Read)?.booted() {
-        let detail = "this is switched only where the system runs that it is about";
-        return Err(Error::refused(Part::Stick, detail));
-    }
-    // Started for somebody else we are root: whose caches they are cannot be told by our home.
-    let by_pkexec = Caller::current().by_pkexec;
-    if by_pkexec && args.what.is_some_and(Measure::is_own) {
+    let detail = "this is switched only where the system runs that it is about";
+    running::only(&args.stick, detail)?;
+    let for_oneself = running::for_oneself();
+    if !for_oneself && args.what.is_some_and(Measure::is_own) {
         let detail = "a person's own caches are switched by that person".to_owned();
         return Err(Error::Denied { detail });
     }
-    let home = std::env::var("HOME").unwrap_or_default();
+    let home = running::home();
     let cache = std::env::var("XDG_CACHE_HOME").ok();
     let system = System::at(Path::new("/"), &home, cache.as_deref())?;
     let mut follows = true;
@@ -86,7 +80,7 @@ fn prevent(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     }
     let mut measures = Vec::new();
     for measure in Measure::ALL {
-        if by_pkexec && measure.is_own() {
+        if !for_oneself && measure.is_own() {
             continue;
         }
         let mut stands = system.look(measure)?;
@@ -117,15 +111,4 @@ fn line(stands: &Prevention) -> String {
     ];
     // Translators: a measure that lets a stick fill more slowly, and how it stands
     fill(&gettext("{what}: {state}"), &values)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_the_protocols() {
-        let known: [Measure; 5] = WORDS.map(|word| serde_json::from_value(word.into()).unwrap());
-        assert_eq!(known, Measure::ALL);
-    }
 }

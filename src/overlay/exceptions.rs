@@ -361,8 +361,7 @@ impl ExceptionStore {
         let chunk = self.layout.chunk();
         let sectors = |chunks: Chunks| Sectors(chunks.0.saturating_mul(chunk.sectors().0));
         let (used, metadata) = if self.is_valid() {
-            let used = sectors(self.layout.next_free(self.highest));
-            (used, sectors(Chunks(self.last_area() + 2)))
+            (self.used_after(0), sectors(Chunks(self.last_area() + 2)))
         } else {
             (self.total, Sectors(0))
         };
@@ -380,13 +379,8 @@ impl ExceptionStore {
         for _ in 0..more {
             highest = self.layout.next_free(highest);
         }
-        let chunk = self.layout.chunk();
-        Sectors(
-            self.layout
-                .next_free(highest)
-                .0
-                .saturating_mul(chunk.sectors().0),
-        )
+        let next = self.layout.next_free(highest);
+        Sectors(next.0.saturating_mul(self.chunk_size().sectors().0))
     }
 
     /// How it stands with the store. `Empty` means no exceptions, whatever its length.

@@ -6,8 +6,9 @@
 
 use crate::error::{Doing, Result};
 use crate::protocol::Measure;
+use crate::storage::beneath;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -143,19 +144,6 @@ pub(super) enum Found {
     Elsewhere,
 }
 
-const FOLDER: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
-const BENEATH: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_XDEV);
-
-/// A folder below `root`.
-pub(super) fn folder(root: &OwnedFd, path: &str) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::openat2(root, path, FOLDER, Mode::empty(), BENEATH)
-}
-
 impl Ours {
     /// Its folder below the root; `home` is where a person's own lie.
     pub fn place(&self, home: &str) -> String {
@@ -168,7 +156,7 @@ impl Ours {
     pub fn look(&self, root: &OwnedFd, place: &str) -> Result<Found> {
         let path = format!("{place}/{}", self.name);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat2(root, &*path, flags, Mode::empty(), BENEATH);
+        let opened = beneath::open(root, &path, flags, Mode::empty());
         let file = match opened {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(Found::Nothing),
@@ -231,7 +219,7 @@ impl Ours {
     /// Removes it. The folders stay: somebody may count on them.
     pub fn remove(&self, root: &OwnedFd, place: &str) -> Result<()> {
         let doing = || format!("removing {place}/{}", self.name);
-        let folder = folder(root, place).doing(doing())?;
+        let folder = beneath::folder(root, place).doing(doing())?;
         match rustix::fs::unlinkat(&folder, self.name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error).doing(doing()),
@@ -242,13 +230,13 @@ impl Ours {
 
 /// A folder below `root`, made where it is not there.
 fn made(root: &OwnedFd, path: &str, mode: Mode) -> rustix::io::Result<OwnedFd> {
-    match folder(root, path) {
+    match beneath::folder(root, path) {
         Err(Errno::NOENT) => {}
         done => return done,
     }
     let (above, name) = path.rsplit_once('/').unwrap_or((".", path));
     let above = match above {
-        "." => folder(root, above)?,
+        "." => beneath::folder(root, above)?,
         _ => made(root, above, mode)?,
     };
     match rustix::fs::mkdirat(&above, name, mode) {
@@ -261,5 +249,5 @@ fn made(root: &OwnedFd, path: &str, mode: Mode) -> rustix::io::Result<OwnedFd> {
         Err(Errno::EXIST) => {}
         Err(error) => return Err(error),
     }
-    folder(root, path)
+    beneath::folder(root, path)
 }

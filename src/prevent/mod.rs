@@ -7,14 +7,18 @@
 mod files;
 
 use crate::error::{Doing, Error, Part, Result};
+use crate::program::{run, systemctl};
 use crate::protocol::{Measure, MeasureState, Obstacle, Prevention};
+use crate::stick::{Host, Mount};
+use crate::storage::beneath;
 use files::Found;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+
+const FOLLOWING: &str = "having the running system follow";
 
 /// The running system, as its measures see it.
 #[derive(Debug)]
@@ -152,24 +156,24 @@ impl System {
     pub fn follow(measure: Measure, on: bool) -> Result<()> {
         match measure {
             Measure::Cache => Ok(()),
-            Measure::Tmp => run("systemctl", &["--no-ask-password", "daemon-reload"]),
+            Measure::Tmp => systemctl(&["daemon-reload"], FOLLOWING),
             Measure::Journal | Measure::Logs => {
                 let unit = "systemd-journald.service";
-                run("systemctl", &["--no-ask-password", "restart", unit])?;
+                systemctl(&["restart", unit], FOLLOWING)?;
                 match (measure, on) {
                     // Where the log was in memory since the start, nobody asked for it on disk yet.
-                    (Measure::Journal, false) => run("journalctl", &["--flush"]),
+                    (Measure::Journal, false) => run("journalctl", &["--flush"], FOLLOWING),
                     _ => Ok(()),
                 }
             }
             Measure::Noatime => {
-                run("systemctl", &["--no-ask-password", "daemon-reload"])?;
+                systemctl(&["daemon-reload"], FOLLOWING)?;
                 let options = match on {
                     true => "remount,bind,noatime",
                     // As the kernel has it by itself; mount(8) keeps what is not taken back.
                     false => "remount,bind,atime,relatime",
                 };
-                run("mount", &["-o", options, "/"])
+                run("mount", &["-o", options, "/"], FOLLOWING)
             }
         }
     }
@@ -229,18 +233,16 @@ impl System {
     fn runs(&self, measure: Measure) -> Option<bool> {
         match measure {
             Measure::Cache => Some(self.cache().is_some_and(|cache| cache.starts_with("/run/"))),
-            Measure::Tmp => {
-                Some(mounted(&self.mounts(), "/tmp").is_some_and(|mount| mount.kind == "tmpfs"))
-            }
+            Measure::Tmp => Some(
+                self.mounted("/tmp")
+                    .is_some_and(|mount| mount.file_system == "tmpfs"),
+            ),
             // journald removes its folder here when it begins to keep the log on disk.
             Measure::Journal => {
                 let folder = fs::read_dir(self.root.join("run/log/journal"));
                 Some(folder.is_ok_and(|mut folder| folder.next().is_some()))
             }
-            Measure::Noatime => Some(mounted(&self.mounts(), "/").is_some_and(|mount| {
-                let mut options = mount.options.split(',');
-                options.any(|option| option == "noatime")
-            })),
+            Measure::Noatime => Some(self.mounted("/").is_some_and(|mount| mount.has("noatime"))),
             Measure::Logs => None,
         }
     }
@@ -249,8 +251,10 @@ impl System {
         self.cache.as_deref()
     }
 
-    fn mounts(&self) -> String {
-        fs::read_to_string(self.root.join("proc/self/mountinfo")).unwrap_or_default()
+    /// What is mounted at `point`: the last one covers those before.
+    fn mounted(&self, point: &str) -> Option<Mount> {
+        let mounts = Host::at(&self.root).mounts().into_iter();
+        mounts.rev().find(|mount| mount.point == Path::new(point))
     }
 
     fn in_fstab(&self, point: &str) -> bool {
@@ -265,48 +269,13 @@ impl System {
         if self.home.is_empty() {
             return Err(Errno::NOENT);
         }
-        let home = files::folder(&self.opened, &self.home)?;
+        let home = beneath::folder(&self.opened, &self.home)?;
         Ok(rustix::fs::fstat(home)?.st_uid)
     }
 
     fn there(&self, path: &str) -> bool {
         self.root.join(path).symlink_metadata().is_ok()
     }
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<()> {
-    let doing = "having the running system follow";
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .doing(doing)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(std::io::Error::other(said)).doing(doing)
-}
-
-/// What a line of mountinfo (proc(5)) says.
-struct Mounted<'t> {
-    /// Of the mount, not of the file system.
-    options: &'t str,
-    kind: &'t str,
-}
-
-/// What is mounted at `point`: the last one covers those before.
-fn mounted<'t>(text: &'t str, point: &str) -> Option<Mounted<'t>> {
-    let at = |line: &'t str| {
-        let (front, back) = line.split_once(" - ")?;
-        let mut front = front.split(' ').skip(4);
-        (front.next()? == point).then_some(())?;
-        Some(Mounted {
-            options: front.next()?,
-            kind: back.split(' ').next()?,
-        })
-    };
-    text.lines().filter_map(at).next_back()
 }
 
 #[cfg(test)]

@@ -345,7 +345,11 @@ fn the_last_mount_covers_those_before() {
 3 1 0:4 / /tmp rw,nosuid shared:7 master:2 - tmpfs tmp rw
 4 1 0:4 / /tmp/x rw - ext4 /dev/sdc rw
 nonsense";
-    let tmp = mounted(text, "/tmp").unwrap();
-    assert_eq!((tmp.options, tmp.kind), ("rw,nosuid", "tmpfs"));
-    assert!(mounted(text, "/home").is_none());
+    let root = root();
+    put(root.path(), "proc/self/mountinfo", text);
+    let tmp = system(root.path()).mounted("/tmp").unwrap();
+    let told = (&*tmp.options, &*tmp.file_system);
+    assert_eq!(told, ("rw,nosuid", "tmpfs"));
+    assert!(tmp.has("nosuid") && !tmp.has("suid"));
+    assert!(system(root.path()).mounted("/home").is_none());
 }

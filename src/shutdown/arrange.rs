@@ -2,15 +2,16 @@
 
 use super::prepare::write;
 use crate::error::{Doing, Error, Part, Result};
+use crate::program::systemctl;
 use crate::stick::FINISH_WISH;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 const UNIT: &str = "sugar-cellar-finish.service";
 /// As it is installed; the helper's path is filled in.
 const TEXT: &str = include_str!("../../data/sugar-cellar-finish.service.in");
 /// Where units lie that are gone with this boot.
 const FOLDER: &str = "/run/systemd/system";
+const ASKING: &str = "asking systemd";
 
 /// Has the running system's stick finished when this system shuts down, by `helper`.
 ///
@@ -23,27 +24,12 @@ pub fn arrange(helper: &Path) -> Result<()> {
     }
     let doing = "arranging for the shutdown";
     write(Path::new(FINISH_WISH), b"", 0o644).doing(doing)?;
-    if systemctl(&["start", UNIT]).is_ok() {
+    if systemctl(&["start", UNIT], ASKING).is_ok() {
         return Ok(());
     }
     // Not installed: a unit for this boot does as well.
     let text = TEXT.replace("@helper@", &helper.to_string_lossy());
     write(&Path::new(FOLDER).join(UNIT), text.as_bytes(), 0o644).doing(doing)?;
-    systemctl(&["daemon-reload"])?;
-    systemctl(&["start", UNIT])
-}
-
-fn systemctl(arguments: &[&str]) -> Result<()> {
-    let doing = "asking systemd";
-    let output = Command::new("systemctl")
-        .arg("--no-ask-password")
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .doing(doing)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(std::io::Error::other(said)).doing(doing)
+    systemctl(&["daemon-reload"], ASKING)?;
+    systemctl(&["start", UNIT], ASKING)
 }

@@ -29,5 +29,6 @@ pub use loops::Held;
 pub(crate) use loops::{Loop, Window};
 pub use mount::Access;
 pub(crate) use mount::{Detached, squashfs};
+pub use mounts::Mount;
 pub use open::{FINISH_WISH, Stick};
 pub use reach::Caller;

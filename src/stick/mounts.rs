@@ -17,6 +17,8 @@ pub struct Mount {
     pub root: String,
     /// Where.
     pub point: PathBuf,
+    /// The mount's own options, as the kernel lists them.
+    pub options: String,
     /// The driver's name.
     pub file_system: String,
     /// Whether the file system as a whole is read-only.
@@ -27,6 +29,11 @@ impl Mount {
     /// Whether the whole file system is mounted, and not a folder of it.
     pub fn whole(&self) -> bool {
         self.root == "/"
+    }
+
+    /// Whether it is mounted with `option`.
+    pub fn has(&self, option: &str) -> bool {
+        self.options.split(',').any(|one| one == option)
     }
 
     /// Whether dracut mounted it for the running system.
@@ -42,16 +49,18 @@ impl Mount {
         let device = Device::parse(front.nth(1)?)?;
         let root = plain(front.next()?);
         let point = plain(front.next()?);
+        let options = front.next()?.to_owned();
         let mut back = back.split(' ');
         let file_system = plain(back.next()?);
-        let options = back.nth(1)?;
+        let of_all = back.nth(1)?;
         Some(Mount {
             id,
             device,
             root,
             point: PathBuf::from(point),
+            options,
             file_system,
-            read_only: options.split(',').any(|option| option == "ro"),
+            read_only: of_all.split(',').any(|option| option == "ro"),
         })
     }
 }

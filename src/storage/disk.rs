@@ -3,11 +3,9 @@
 //! Names are opened beneath the held folder and never through a link
 //! (openat2), so that nobody can move what is written elsewhere meanwhile.
 
-use super::{Entry, EntryKind, Folder, ReadAt, Storage};
+use super::{Entry, EntryKind, Folder, ReadAt, Storage, beneath};
 use crate::units::Bytes;
-use rustix::fs::{
-    AtFlags, Dir, FallocateFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid,
-};
+use rustix::fs::{AtFlags, Dir, FallocateFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -207,10 +205,9 @@ impl DiskFolder {
 
     fn open_beneath(&self, name: &str, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         single(name)?;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         // Not to hang on a pipe that lies there; regular files do not care.
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let fd = rustix::fs::openat2(&self.folder, name, flags, mode, resolve)?;
+        let fd = beneath::open(&self.folder, name, flags, mode)?;
         Ok(fd)
     }
 

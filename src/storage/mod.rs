@@ -4,6 +4,7 @@
 //! small on purpose: a test writes its own disk, and cuts, tears, reorders or
 //! fails any call ([`fault`]).
 
+pub mod beneath;
 mod disk;
 pub mod fault;
 

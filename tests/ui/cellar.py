@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import json
 import os
 import re
 import shutil
@@ -322,6 +323,34 @@ class WindowTest(unittest.TestCase):
 """)
         helper.chmod(0o755)
         return sticks, {"SUGAR_CELLAR_HELPER": str(helper)}
+
+    def booted(self, stick, cases=""):
+        """The environment of a window that takes `stick` for the one that the computer was started from.
+
+        No system runs from a practice stick: its helper's answers are changed on the way, by these cases of the
+        shell's as well.
+        """
+        found = {"path": "live", "device": None, "label": "Ana", "bytes": 0, "mounted": None, "booted": True,
+                 "file_system": "vfat", "model": None, "port": None}
+        listed = json.dumps({"sticks": [found]})
+        helper = self.folder() / "helper"
+        helper.write_text(f"""#!/bin/sh
+case "$1 $2" in
+    list*) echo '{listed}' ;;
+    "watch live") shift 2; exec "{HELPER}" watch "{stick}" "$@" ;;
+{cases}
+    "explain live") shift 2; exec "{HELPER}" explain "{stick}" "$@" ;;
+    *) exec "{HELPER}" "$@" ;;
+esac
+""")
+        helper.chmod(0o755)
+        return {"SUGAR_CELLAR_HELPER": str(helper)}
+
+    def spoil(self, stick):
+        """Overwrites the root's folder, in the overlay and in the image: the file system there makes no sense."""
+        with open(next(stick.glob("LiveOS/overlay-*")), "r+b") as file:
+            file.seek(2 * 4096)
+            file.write(b"\xff" * 4096)
 
     def needs(self, verb):
         """Skips, loudly, where the helper cannot do it."""

@@ -106,11 +106,7 @@ class Inside(WindowTest):
         window = self.window(stick)
         wait(window.gauge, "a gauge")
         window.front()
-        overlay = next(stick.glob("LiveOS/overlay-*"))
-        # The root's folder, in the overlay and in the image: the file system there makes no sense.
-        with open(overlay, "r+b") as file:
-            file.seek(2 * 4096)
-            file.write(b"\xff" * 4096)
+        self.spoil(stick)
         window.activate("What's Inside…")
         window.shows("Something on the Stick Is Damaged")
         window.press("Back")

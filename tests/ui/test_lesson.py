@@ -81,20 +81,7 @@ class Lesson(WindowTest):
 
     def test_on_the_stick_in_use_the_gauge_is_looked_at(self):
         stick = self.practice("Ana")
-        # No system runs from a practice stick: its helper's answers are changed on the way.
-        helper = self.folder() / "helper"
-        found = {"path": "live", "device": None, "label": "Ana", "bytes": 0, "mounted": None, "booted": True,
-                 "file_system": "vfat", "model": None, "port": None}
-        listed = json.dumps({"sticks": [found]})
-        helper.write_text(f"""#!/bin/sh
-case "$1 $2" in
-    list*) echo '{listed}' ;;
-    "watch live") shift 2; exec "{HELPER}" watch "{stick}" "$@" ;;
-    *) exec "{HELPER}" "$@" ;;
-esac
-""")
-        helper.chmod(0o755)
-        window = self.window(env={"SUGAR_CELLAR_HELPER": str(helper)})
+        window = self.window(env=self.booted(stick))
         wait(window.gauge, "a gauge")
         window.front()
         key("ctrl+e")
@@ -115,19 +102,13 @@ esac
         window.shows("A surprise!")
 
     def test_what_cannot_be_tried_is_told(self):
-        helper = self.folder() / "helper"
-        helper.write_text(f"""#!/bin/sh\n[ "$1" = experiment ] && export PATH=/nowhere\nexec "{HELPER}" "$@"\n""")
-        helper.chmod(0o755)
         stick = self.practice()
         window = self.begun(stick)
         window.shows("Step 1 of 5")
         # It is left while it is asked, and begun again.
         key("alt+Left")
         wait(lambda: window.find("Experiments…"), "the stick again")
-        overlay = next(stick.glob("LiveOS/overlay-*"))
-        with open(overlay, "r+b") as file:
-            file.seek(2 * 4096)
-            file.write(b"\xff" * 4096)
+        self.spoil(stick)
         key("ctrl+e")
         window.shows("Something on the Stick Is Damaged")
         window.press("Back")

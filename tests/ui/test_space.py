@@ -38,27 +38,15 @@ class Space(WindowTest):
 
     def test_on_the_stick_in_use_one_click_removes_it(self):
         stick, folder = self.practice("Ana"), self.folder()
-        # No system runs from a practice stick: its helper's answers are changed on the way. That files
-        # are removed is shown in a virtual machine.
-        found = {"path": "live", "device": None, "label": "Ana", "bytes": 0, "mounted": None, "booted": True,
-                 "file_system": "vfat", "model": None, "port": None}
-        listed = json.dumps({"sticks": [found]})
-        helper = folder / "helper"
+        # That files are removed is shown in a virtual machine.
         cache = '"clutter":[{"clutter":"caches","number":2,"sectors":4000},'
         cleaned = '{"event":"cleaned","stick":"live","seconds":0.1,"what":"caches","files":2,"bytes":2048000}'
-        helper.write_text(f"""#!/bin/sh
-case "$1 $2" in
-    list*) echo '{listed}' ;;
-    "watch live") shift 2; exec "{HELPER}" watch "{stick}" "$@" ;;
+        cases = f"""
     "explain live") shift 2
         if [ -e "{folder}/cleaned" ]; then exec "{HELPER}" explain "{stick}" "$@"
         else "{HELPER}" explain "{stick}" "$@" | sed 's/"clutter":\\[{{/{cache}{{/'; fi ;;
-    "clean live") echo "$@" >"{folder}/cleaned"; echo '{cleaned}' ;;
-    *) exec "{HELPER}" "$@" ;;
-esac
-""")
-        helper.chmod(0o755)
-        window = self.window(env={"SUGAR_CELLAR_HELPER": str(helper)})
+    "clean live") echo "$@" >"{folder}/cleaned"; echo '{cleaned}' ;;"""
+        window = self.window(env=self.booted(stick, cases))
         wait(window.gauge, "a gauge")
         window.front()
         key("ctrl+s")
@@ -83,11 +71,8 @@ esac
 
     def test_what_lets_it_fill_more_slowly_is_switched(self):
         stick, folder = self.practice("Ana"), self.folder()
-        # As above: what it does to a system is shown in a virtual machine.
-        found = {"path": "live", "device": None, "label": "Ana", "bytes": 0, "mounted": None, "booted": True,
-                 "file_system": "vfat", "model": None, "port": None}
-        listed = json.dumps({"sticks": [found]})
-        states, asked, helper = folder / "states", folder / "asked", folder / "helper"
+        # What it does to a system is shown in a virtual machine.
+        states, asked = folder / "states", folder / "asked"
 
         def stand(**changed):
             measures = []
@@ -100,22 +85,14 @@ esac
                  "logs": {"state": "impossible", "obstacle": "other_logger", "detail": "/run/rsyslogd.pid"}}
         stand(**fixed)
         denied = '{"event":"failed","stick":"live","code":"denied","message":"It may not be.","hint":"Ask.","detail":""}'
-        helper.write_text(f"""#!/bin/sh
-case "$1 $2" in
-    list*) echo '{listed}' ;;
-    "watch live") shift 2; exec "{HELPER}" watch "{stick}" "$@" ;;
-    "explain live") shift 2; exec "{HELPER}" explain "{stick}" "$@" ;;
+        cases = f"""
     "prevent live") echo "$@" >>"{asked}"
         case "$3 $4" in
             "journal on") echo '{denied}'; exit 1 ;;
             *on|*off) mv "{folder}/next" "{states}" ;;
         esac
-        cat "{states}" ;;
-    *) exec "{HELPER}" "$@" ;;
-esac
-""")
-        helper.chmod(0o755)
-        window = self.window(env={"SUGAR_CELLAR_HELPER": str(helper)})
+        cat "{states}" ;;"""
+        window = self.window(env=self.booted(stick, cases))
         wait(window.gauge, "a gauge")
         window.front()
         key("ctrl+s")
@@ -164,10 +141,7 @@ esac
         window = self.window(stick)
         wait(window.gauge, "a gauge")
         window.front()
-        overlay = next(stick.glob("LiveOS/overlay-*"))
-        with open(overlay, "r+b") as file:
-            file.seek(2 * 4096)
-            file.write(b"\xff" * 4096)
+        self.spoil(stick)
         key("ctrl+s")
         window.shows("Something on the Stick Is Damaged")
         window.press("Back")

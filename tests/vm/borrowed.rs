@@ -40,12 +40,7 @@ echo "overlay: $before, $after"
 [ ! -e /run/stick/LiveOS/squashfs.new ]
 umount /run/stick
 
-live_root /dev/vda "$OVERLAY"
-mount /dev/mapper/live-rw /mnt
-head -c 1000000 /dev/urandom >/mnt/more
-umount /mnt
-e2fsck -fn /dev/mapper/live-rw >/run/fsck 2>&1 || { cat /run/fsck; exit 1; }
-live_end
+goes_on /dev/vda "$OVERLAY"
 echo end
 "#;
 
@@ -64,11 +59,8 @@ fn it_is_given_back() {
         &stick.squashfs(),
         &stick.overlay(),
     );
-    let said = machine
-        .guest("borrowed")
-        .disk(&disk.path)
-        .script(&format!("OVERLAY={}", disk.overlay()))
-        .script(include_str!("guest/live.sh"))
+    let said = disk
+        .guest(machine, "borrowed")
         .script(SCRIPT)
         .run()
         .expect_ok();

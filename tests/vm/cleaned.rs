@@ -1,10 +1,7 @@
 //! What may go from a running system goes, and nothing else: in a root that lies on dm-snapshot.
 
 use crate::harness::{self, Machine};
-use crate::sticks::{Disk, Format};
-use std::fs;
-use sugar_cellar::practice;
-use sugar_cellar::progress::Silent;
+use crate::sticks::Disk;
 use sugar_cellar::protocol::{Clutter, Event, Explanation};
 
 const SCRIPT: &str = r#"
@@ -44,31 +41,9 @@ fn what_may_go_goes() {
         return;
     };
     let folder = tempfile::tempdir_in(harness::folder()).unwrap();
-    let stick = folder.path().join("practice");
-    let options = practice::Options {
-        mebibytes: 96,
-        seed: 3,
-        compression: practice::Compression::Zstd,
-    };
-    practice::make(&stick, &options, &Silent).unwrap();
-    let live = stick.join("LiveOS");
-    let names = fs::read_dir(&live).unwrap();
-    let overlay = names
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.to_string_lossy().contains("overlay-"))
-        .unwrap();
-    let disk = Disk::make(
-        &folder.path().join("stick"),
-        Format::Ext4,
-        96,
-        &live.join("squashfs.img"),
-        &overlay,
-    );
-    let said = machine
-        .guest("cleaned")
-        .disk(&disk.path)
-        .script(&format!("OVERLAY={}", disk.overlay()))
-        .script(include_str!("guest/live.sh"))
+    let (disk, ..) = Disk::practice(folder.path(), "stick", (96, 3));
+    let said = disk
+        .guest(machine, "cleaned")
         .script(SCRIPT)
         .run()
         .expect_ok();

@@ -1,11 +1,9 @@
 //! The experiments' claims: the same steps under the real kernel.
 
 use crate::harness::{self, Machine};
-use crate::sticks::{Disk, Format, KernelStatus, parse_status};
+use crate::sticks::{Disk, KernelStatus, parse_status};
 use std::collections::BTreeMap;
-use std::fs;
 use sugar_cellar::experiment::{Tried, experiment};
-use sugar_cellar::practice;
 use sugar_cellar::progress::Silent;
 use sugar_cellar::protocol::Step;
 use sugar_cellar::sources::Target;
@@ -22,38 +20,17 @@ fn the_kernel_agrees_with_the_model() {
     let folder = tempfile::tempdir_in(harness::folder()).unwrap();
     // Another size and seed, so that it does not hold for one stick by chance.
     for (mebibytes, seed) in [(128, 9), (96, 5)] {
-        let stick = folder.path().join(format!("practice-{seed}"));
-        let options = practice::Options {
-            mebibytes,
-            seed,
-            compression: practice::Compression::Zstd,
-        };
-        practice::make(&stick, &options, &Silent).unwrap();
-        let live = stick.join("LiveOS");
-        let names = fs::read_dir(&live).unwrap();
-        let overlay = names
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .find(|name| name.starts_with("overlay-"))
-            .unwrap();
+        let name = format!("stick-{seed}");
+        let (disk, live, overlay) = Disk::practice(folder.path(), &name, (mebibytes, seed));
         let mut model = Vec::new();
         let target = Target {
             folder: &DiskFolder::open(&live).unwrap(),
             overlay: &overlay,
         };
         experiment(target, &Silent, |tried| model.push(tried)).unwrap();
-        let disk = Disk::make(
-            &folder.path().join(format!("stick-{seed}")),
-            Format::Ext4,
-            160,
-            &live.join("squashfs.img"),
-            &live.join(&overlay),
-        );
         let picture = model[0].bytes.0;
-        let said = machine
-            .guest("experiments")
-            .disk(&disk.path)
-            .script(&format!("OVERLAY={}", disk.overlay()))
-            .script(include_str!("guest/live.sh"))
+        let said = disk
+            .guest(machine, "experiments")
             .script(include_str!("guest/experiments.sh"))
             .script("live_root /dev/vda $OVERLAY")
             .script("mount -o noatime /dev/mapper/live-rw /mnt")

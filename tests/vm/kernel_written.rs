@@ -1,11 +1,10 @@
 //! Overlays that the kernel wrote, read by us.
 
 use crate::harness::Machine;
-use crate::sticks::{KernelStatus, Stick, carry_on, named, written};
+use crate::sticks::{KernelStatus, Stick, carry_on, named, practised, written};
 use std::fs::{self, File};
 use std::path::Path;
 use sugar_cellar::overlay::ExceptionStore;
-use sugar_cellar::progress::Silent;
 use sugar_cellar::protocol::OverlayState;
 use sugar_cellar::storage::{DiskFile, ReadAt};
 use sugar_cellar::units::Bytes;
@@ -106,25 +105,14 @@ fn the_kernel_goes_on_with_a_practice_stick_and_with_its_own() {
         return;
     };
     let folder = tempfile::tempdir_in(crate::harness::folder()).unwrap();
-    let practice = folder.path().join("practice");
-    let options = sugar_cellar::practice::Options {
-        mebibytes: 64,
-        compression: sugar_cellar::practice::Compression::Zstd,
-        ..Default::default()
-    };
-    sugar_cellar::practice::make(&practice, &options, &Silent).unwrap();
-    let overlay = fs::read_dir(practice.join("LiveOS"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.to_string_lossy().contains("/overlay-"))
-        .unwrap();
+    let (live, overlay) = practised(&folder.path().join("practice"), 64, 1);
     let own = named(machine, "power-cut");
     let merged = own.merged().unwrap();
     let sticks = [
         Stick {
             name: "practice",
-            image: &practice.join("LiveOS/squashfs.img"),
-            overlay: &overlay,
+            image: &live.join("squashfs.img"),
+            overlay: &live.join(&overlay),
             expected: None,
         },
         Stick {

@@ -48,11 +48,8 @@ fn the_gauge_follows_what_is_written_to_a_booted_stick() {
     let stick = named(machine, "chunk-16");
     let path = folder.path().join("stick");
     let disk = Disk::make(&path, Format::Ext4, 80, &stick.squashfs(), &stick.overlay());
-    let said = machine
-        .guest("live gauge")
-        .disk(&disk.path)
-        .script(&format!("OVERLAY={}", disk.overlay()))
-        .script(include_str!("guest/live.sh"))
+    let said = disk
+        .guest(machine, "live gauge")
         .script(SCRIPT)
         .run()
         .expect_ok();

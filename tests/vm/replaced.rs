@@ -31,12 +31,7 @@ mount /dev/vdb /run/scratch
 helper refresh /dev/vda --scratch /run/scratch --yes | grep -o '"event":"finished"'
 [ -z "$(ls /run/scratch | grep sugar-cellar)" ]
 helper check /dev/vda | tail -n 1 | grep -o '"findings":\[\]'
-live_root /dev/vda "$OVERLAY"
-mount /dev/mapper/live-rw /mnt
-head -c 1000000 /dev/urandom >/mnt/more
-umount /mnt
-e2fsck -fn /dev/mapper/live-rw >/run/fsck 2>&1 || { cat /run/fsck; exit 1; }
-live_end
+goes_on /dev/vda "$OVERLAY"
 echo end
 "#;
 
@@ -63,12 +58,9 @@ fn it_is_killed_and_completed() {
     run(Command::new("mke2fs")
         .args(["-q", "-F", "-t", "ext4"])
         .arg(&scratch));
-    let said = machine
-        .guest("replaced")
-        .disk(&disk.path)
+    let said = disk
+        .guest(machine, "replaced")
         .disk(&scratch)
-        .script(&format!("OVERLAY={}", disk.overlay()))
-        .script(include_str!("guest/live.sh"))
         .script(SCRIPT)
         .run()
         .expect_ok();

@@ -116,7 +116,7 @@ impl SpacePage {
             if live {
                 let button = gtk::Button::with_label(&gettext("Remove…"));
                 button.set_valign(gtk::Align::Center);
-                let what = clutter::word(sum.clutter);
+                let what = sum.clutter.word();
                 button.set_action_name(Some("win.clean"));
                 button.set_action_target(Some(what));
                 button.update_property(&[gtk::accessible::Property::Label(&fill(
@@ -208,7 +208,7 @@ impl SpacePage {
             if let Some(page) = page.upgrade()
                 && !page.imp().putting.get()
             {
-                let what = (prevention::word(measure).to_owned(), on).to_variant();
+                let what = (measure.word().to_owned(), on).to_variant();
                 // It fails only where there is no window to switch it.
                 if let Err(error) = switch.activate_action("win.prevent", Some(&what)) {
                     glib::g_info!("sugar-cellar", "prevent: {error}");

@@ -42,8 +42,7 @@ impl Window {
 
     /// Switches the measure that `word` stands for.
     pub(super) fn prevent(&self, word: &str, on: bool) {
-        let mut all = Measure::ALL.into_iter();
-        let measure = all.find(|measure| prevention::word(*measure) == word);
+        let measure = Measure::of(word);
         let busy = {
             let preventing = self.imp().preventing.borrow();
             preventing.begun || preventing.running.is_some()

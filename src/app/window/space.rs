@@ -1,7 +1,6 @@
 //! What can go from the selected stick, and its removal.
 
 use super::{Page, Window};
-use crate::clutter;
 use crate::dialogs;
 use crate::known::Kind;
 use crate::route::Verb;
@@ -9,7 +8,7 @@ use crate::words::{self, fill};
 use adw::subclass::prelude::*;
 use gettextrs::gettext;
 use gtk::glib;
-use sugar_cellar::protocol::{Event, Explanation};
+use sugar_cellar::protocol::{Clutter, Event, Explanation};
 
 impl Window {
     /// Looks for what can go.
@@ -31,7 +30,7 @@ impl Window {
 
     /// Removes what `word` stands for, once the person said so.
     pub(super) fn clean(&self, word: &str) {
-        let Some(what) = clutter::of(word) else {
+        let Some(what) = Clutter::of(word) else {
             return;
         };
         let Some(stick) = self.selected() else { return };

@@ -1,10 +1,29 @@
 //! A stick's whole file system in a file, as a disk for a guest. Made and read without a mount.
 
-use crate::harness::run;
+use crate::harness::{Guest, Machine, run};
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use sugar_cellar::practice;
+use sugar_cellar::progress::Silent;
+
+/// Makes a practice stick at `stick`; gives its folder LiveOS, and the overlay's name in it.
+pub fn practised(stick: &Path, mebibytes: u64, seed: u64) -> (PathBuf, String) {
+    let options = practice::Options {
+        mebibytes,
+        seed,
+        compression: practice::Compression::Zstd,
+    };
+    practice::make(stick, &options, &Silent).unwrap();
+    let live = stick.join("LiveOS");
+    let names = fs::read_dir(&live).unwrap();
+    let overlay = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .find(|name| name.starts_with("overlay-"))
+        .unwrap();
+    (live, overlay)
+}
 
 /// What a stick is formatted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +102,34 @@ impl Disk {
                 .arg(format!("::/LiveOS/{name}")));
         }
         disk
+    }
+
+    /// As [`Disk::make`] on ext4, `name` in `folder`, of the practice stick of this size and seed that it
+    /// makes there; gives its folder LiveOS, and the overlay's name in it, too.
+    pub fn practice(
+        folder: &Path,
+        name: &str,
+        (mebibytes, seed): (u64, u64),
+    ) -> (Disk, PathBuf, String) {
+        let made = format!("{name}-practice");
+        let (live, overlay) = practised(&folder.join(made), mebibytes, seed);
+        let disk = Disk::make(
+            &folder.join(name),
+            Format::Ext4,
+            160,
+            &live.join("squashfs.img"),
+            &live.join(&overlay),
+        );
+        (disk, live, overlay)
+    }
+
+    /// A guest that has it as its first disk, the overlay's name as `$OVERLAY`, and the live root's set-up.
+    pub fn guest<'m>(&self, machine: &'m Machine, name: &str) -> Guest<'m> {
+        machine
+            .guest(name)
+            .disk(&self.path)
+            .script(&format!("OVERLAY={}", self.overlay()))
+            .script(include_str!("../guest/live.sh"))
     }
 
     /// The overlay's name in LiveOS.

@@ -12,7 +12,7 @@ mod scenarios;
 
 pub use carry_on::{Stick, carry_on, copy};
 pub use content::Base;
-pub use disk::{Disk, Format};
+pub use disk::{Disk, Format, practised};
 
 use crate::harness::{self, Machine, run};
 use scenarios::SCENARIOS;
