@@ -2,7 +2,7 @@
 
 use super::summed;
 use crate::clutter;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ext4::FileSystem;
 use crate::protocol::{ClutterSum, Entry, EntryKind, JournalEntry};
 
@@ -26,9 +26,14 @@ pub fn journal(
     let mut largest = summed(entries, |entry| journal_entry(&entry.path));
     largest.truncate(JournalEntry::MOST);
     let told = largest.into_iter().map(|(path, _, sectors)| {
+        let title = match title(path) {
+            // As all that is damaged in the file system, it is passed over.
+            Err(Error::Damaged { .. }) => None,
+            other => other?,
+        };
         Ok(JournalEntry {
             path: path.to_owned(),
-            title: title(path)?.filter(|title| !title.trim().is_empty()),
+            title: title.filter(|title| !title.trim().is_empty()),
             sectors,
         })
     });
@@ -61,6 +66,7 @@ pub fn title(fs: &FileSystem, path: &str) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Part;
     use crate::protocol::Clutter;
     use crate::units::Sectors;
 
@@ -103,5 +109,9 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].path.as_str(), found[0].sectors.0), (&*folder, 88));
         assert_eq!(found[0].title, Some(folder.len().to_string()));
+        // Whose title is damaged is an entry all the same.
+        let damaged = |_: &str| Err(Error::damaged(Part::Ext4, "a folder"));
+        assert_eq!(journal(&entries, damaged).unwrap()[0].title, None);
+        assert!(journal(&entries, |_| Err(Error::Cancelled)).is_err());
     }
 }
