@@ -6,15 +6,18 @@ use sugar_cellar::protocol::{Event, Status};
 
 const SCRIPT: &str = r#"
 live_root /dev/vda $OVERLAY
-mount /dev/mapper/live-rw /mnt
+# It writes by itself otherwise, whenever it likes.
+mount -o noinit_itable /dev/mapper/live-rw /mnt
 sugar-cellar-helper watch live --interval 1 --json </dev/null >/run/watched 2>&1 &
 watcher=$!
 
 # Until the figures are the kernel's, which has no more to write after the sync.
 same() {
     for _ in $(seq 150); do
-        set -- $(dmsetup status live-rw)
-        tail -n 1 /run/watched | grep -q "\"used_sectors\":${4%/*},.*\"metadata_sectors\":$5," && return 0
+        kernel=$(dmsetup status live-rw)
+        watch=$(tail -n 1 /run/watched)
+        set -- $kernel
+        echo "$watch" | grep -q "\"used_sectors\":${4%/*},.*\"metadata_sectors\":$5," && return 0
         sleep 0.2
     done
     cat /run/watched
@@ -25,8 +28,8 @@ for file in one two three; do
     dd if=/dev/urandom of=/mnt/$file bs=64k count=20 status=none
     sync
     same
-    echo "kernel: $(dmsetup status live-rw)"
-    echo "watch: $(tail -n 1 /run/watched)"
+    echo "kernel: $kernel"
+    echo "watch: $watch"
 done
 # What fills it, while it is in use and after one of them was deleted.
 rm /mnt/two
