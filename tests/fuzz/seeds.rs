@@ -544,6 +544,8 @@ pub fn texts() -> Vec<Seed> {
         "linuxefi /images/vmlinuz root=live:LABEL=Learner\\x20One rd.live.image rd.overlay=LABEL=Learner:auto overlay=UUID=1f3f10f6-2d6a-4a4b-a6f3-3f0a3c9e7e11 rd.live.dir=LiveOS rd.live.squashimg=squashfs.img \"$extra\"\n# a note\n",
         "36 35 98:0 /mnt1 /run/initramfs/live rw,noatime master:1 - vfat /dev/sdb1 rw,errors=continue\n25 30 0:23 / /sys rw,nosuid shared:7 - sysfs sysfs rw\n37 1 7:2 / / ro - ext4 /dev/mapper/live\\040rw ro\n",
         "0 131072 snapshot 24/196608 16\n0 131072 snapshot Invalid\n0 131072 snapshot 7:1 7:2 PO 8\n",
+        r#"{"overlay":"overlay-SOAS-ABCD-1234","bytes":1073741824}"#,
+        r#"{"scratch":"sugar-cellar-00000000000000ff.img","image":{"bytes":734003200,"crc64":9223372036854775807,"replaces":81985529216486895}}"#,
         r#"{"event":"progress","stick":"/dev/sdb1","stage":"build","done":1024,"total":4096,"eta_seconds":3}"#,
         r#"{"event":"failed","stick":"/dev/sdb1","code":"no_space","message":"Not enough room.","hint":"Free some.","detail":""}"#,
         r#"{"stick":{"path":"/dev/sdb1","label":"SOAS","file_system":"vfat","free_bytes":1048576,"booted":false},"image":{"kind":"nested","file":"squashfs.img","bytes":4096,"compression":"xz","block_bytes":131072,"inner":"LiveOS/rootfs.img","inner_bytes":65536},"overlay":{"kind":"snapshot","file":"overlay-SOAS-ABCD-1234","state":"active","used_sectors":24,"total_sectors":4096,"metadata_sectors":16,"chunk_sectors":8,"percent":0.59},"home":null,"pending":"cleanup"}"#,

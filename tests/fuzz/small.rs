@@ -8,8 +8,10 @@ use std::io;
 use std::sync::Arc;
 use sugar_cellar::overlay::live;
 use sugar_cellar::protocol::{Event, Listing, Plan, Status};
+use sugar_cellar::stick::note::{self, Found, NOTE, Note, Replacing};
 use sugar_cellar::stick::{boot, superblock, table};
 use sugar_cellar::storage::ReadAt;
+use sugar_cellar::storage::fault::{FaultFolder, Rules};
 use sugar_cellar::units::Bytes;
 
 /// From this length on a file is the begin of a disk of [`DISK`]; the rest of it is zeros.
@@ -101,6 +103,7 @@ pub fn text(bytes: &Arc<Vec<u8>>) -> Verdict {
         let _ = live::parse_status(line);
         let _ = live::parse_table(line);
     }
+    let noted = noted(bytes)?;
     let mut known = Vec::new();
     for line in text.lines() {
         known.push([
@@ -110,5 +113,29 @@ pub fn text(bytes: &Arc<Vec<u8>>) -> Verdict {
             again::<Listing>(line)?,
         ]);
     }
-    Ok(format!("{kinds:?} {known:?}"))
+    Ok(format!("{kinds:?} {noted} {known:?}"))
+}
+
+/// What a command noted down on a stick leads to no file but those that it would have made itself.
+fn noted(bytes: &[u8]) -> Result<&'static str, Ended> {
+    let folder = FaultFolder::new(Rules::Fat);
+    folder.put(NOTE, bytes)?;
+    let note = match note::read(&folder)? {
+        Found::Nothing => return Err(Ended::Wrong("no note".into())),
+        Found::Torn => return Ok("torn"),
+        Found::Note(note) => note,
+    };
+    let end = match &note {
+        Note::Lent { .. } => "lent",
+        Note::Replacing(Replacing { scratch, .. }) => {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+            ensure!(scratch.bytes().all(plain), "leads to {scratch:?}");
+            "replacing"
+        }
+    };
+    let again = FaultFolder::new(Rules::Fat);
+    note::create(&again, &note)?;
+    let found = note::read(&again)?;
+    ensure!(found == Found::Note(note), "becomes {found:?}");
+    Ok(end)
 }
