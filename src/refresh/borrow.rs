@@ -92,7 +92,10 @@ pub fn give_back<F: Folder>(target: Target<'_, F>, guard: &dyn Guard) -> Result<
             }
             // What the image has grown by cannot come back.
             let free = folder.free().doing("asking for the free space")?;
-            let most = now + free.saturating_sub(SPARE);
+            // What a growth that was cut took behind the end, the next one takes again.
+            let taken = folder.taken(target.overlay);
+            let taken = taken.doing("asking how much the overlay takes")?;
+            let most = now.max(taken) + free.saturating_sub(SPARE);
             size::grow(&store, &list, Bytes(bytes).min(most))?;
         }
         // Nothing was borrowed yet, or not from this overlay.

@@ -20,6 +20,11 @@ const DIRECT_ALIGN: u64 = 4096;
 const DIRECT_CHUNK: usize = 1 << 20;
 /// `statfs` type of FAT (linux/magic.h, MSDOS_SUPER_MAGIC).
 const MSDOS_MAGIC: i64 = 0x4d44;
+/// `statfs` type of ext2, ext3 and ext4 (linux/magic.h, EXT4_SUPER_MAGIC).
+const EXT4_MAGIC: i64 = 0xef53;
+/// Blocks that ext4 keeps for itself, from root too: a fiftieth of all, and no more than these
+/// (fs/ext4/super.c, ext4_calculate_resv_clusters).
+const EXT4_KEPT: u64 = 4096;
 /// `statfs` type of exFAT (linux/magic.h, EXFAT_SUPER_MAGIC).
 const EXFAT_MAGIC: i64 = 0x2011_bab0;
 /// `statfs` types of file systems in memory (linux/magic.h, TMPFS_MAGIC, RAMFS_MAGIC).
@@ -370,8 +375,15 @@ impl Folder for DiskFolder {
     }
 
     fn free(&self) -> io::Result<Bytes> {
-        let space = rustix::fs::fstatvfs(&self.folder)?;
-        Ok(Bytes(space.f_bavail.saturating_mul(space.f_frsize)))
+        let space = rustix::fs::fstatfs(&self.folder)?;
+        let mut blocks = space.f_bavail;
+        if space.f_type as i64 == EXT4_MAGIC && rustix::process::geteuid().is_root() {
+            // What is kept for root is there for root, as it was for who made the stick: without it,
+            // room that an overlay had and lent would not be seen to be free.
+            let kept = (space.f_blocks / 50).min(EXT4_KEPT);
+            blocks = blocks.max(space.f_bfree.saturating_sub(kept));
+        }
+        Ok(Bytes(blocks.saturating_mul(space.f_bsize as u64)))
     }
 
     fn file_limit(&self) -> io::Result<Option<Bytes>> {

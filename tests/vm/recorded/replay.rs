@@ -1,96 +1,28 @@
 //! Goes through the states that a cut may leave of what was recorded.
 
+use super::cases::{self, Case, Operation};
 use super::log::{Request, SECTOR, requests};
 use crate::model::learner::Learner;
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use sugar_cellar::error::{Error, Part, Result};
-use sugar_cellar::overlay::{ExceptionStore, size};
-use sugar_cellar::progress::Silent;
-use sugar_cellar::refresh::{self, Options, SECOND};
-use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use sugar_cellar::error::{Error, Part};
+use sugar_cellar::refresh::SECOND;
+use sugar_cellar::sources::{IMAGE, Target};
 use sugar_cellar::squash::Image;
 use sugar_cellar::status;
+use sugar_cellar::stick::layout::NOTE;
 use sugar_cellar::stick::{Access, Stick};
 use sugar_cellar::storage::fault::Random;
 use sugar_cellar::storage::{DiskFolder, Folder, ReadAt};
-use sugar_cellar::tidy;
-use sugar_cellar::units::Bytes;
 
 /// EBADMSG and EUCLEAN: a checksum is wrong, or metadata contradicts itself.
 const TORN: [Option<i32>; 2] = [Some(74), Some(117)];
-
-/// Something that is done to a stick.
-pub struct Operation {
-    pub name: &'static str,
-    /// The helper's command; STICK stands for the device.
-    pub command: &'static str,
-    /// The next run, after a cut.
-    next: fn(&Stick, Target<'_, DiskFolder>) -> Result<()>,
-}
-
-impl Operation {
-    pub const ALL: [Operation; 4] = [
-        Operation {
-            name: "refresh",
-            command: "refresh STICK --yes",
-            next: refreshed,
-        },
-        Operation {
-            name: "kernel",
-            command: "refresh STICK --yes --engine kernel --scratch /data/scratch",
-            next: refreshed,
-        },
-        Operation {
-            name: "tidy",
-            command: "tidy STICK",
-            next: |stick, target| {
-                refresh::recover(target, 1, &Ours(stick), &Silent)?;
-                tidy::stick(target, &Ours(stick), &Silent).map(|_| ())
-            },
-        },
-        Operation {
-            name: "enlarge",
-            command: "enlarge STICK +1M",
-            next: |stick, target| {
-                let store = target.folder.open_writable(target.overlay).unwrap();
-                let list = ExceptionStore::read(&store, None)?;
-                let more = Bytes(store.size().unwrap().0 + (1 << 20));
-                size::grow(&store, &list, more)?;
-                drop(store);
-                refreshed(stick, target)
-            },
-        },
-    ];
-}
-
-struct Ours<'a>(&'a Stick);
-
-impl Guard for Ours<'_> {
-    fn still_ours(&self) -> Result<()> {
-        self.0.check_again()
-    }
-}
-
-fn refreshed(stick: &Stick, target: Target<'_, DiskFolder>) -> Result<()> {
-    let options = Options {
-        compression: None,
-        keep_deleted: false,
-        used: Use::AtRest,
-        reserve: refresh::RESERVE,
-        threads: 1,
-    };
-    refresh::recover(target, 1, &Ours(stick), &Silent)?;
-    let plan = refresh::plan(target, options, &Silent)?;
-    if plan.is_needed() {
-        refresh::refresh(plan.ready()?, &Ours(stick), &Silent)?;
-    }
-    Ok(())
-}
 
 /// A part of a request that has come to the device: where, and where its bytes are in the log.
 type Piece = (usize, std::ops::Range<usize>);
@@ -157,51 +89,67 @@ impl Cuts<'_> {
     }
 }
 
-/// What the learner has, for the guest.
-pub fn put(learner: &Learner, folder: &Path) {
-    let chunks = (&learner.careless, &learner.places, learner.chunk_bytes);
-    fs::write(folder.join("content"), &learner.content).unwrap();
-    fs::write(folder.join("chunks"), serde_json::to_vec(&chunks).unwrap()).unwrap();
-}
-
-fn get(folder: &Path) -> Learner {
-    let chunks = fs::read(folder.join("chunks")).unwrap();
-    let (careless, places, chunk_bytes) = serde_json::from_slice(&chunks).unwrap();
-    Learner {
-        content: fs::read(folder.join("content")).unwrap(),
-        chunk_bytes,
-        careless,
-        places,
-        may_lurk: false,
-    }
-}
-
-/// Cuts every command that was recorded on the stick `format` in `folder`, and prints how often.
-pub fn all(folder: &Path, format: &str, wanted: usize) {
-    let base = fs::read(folder.join(format)).unwrap();
-    let learner = get(folder);
-    for operation in &Operation::ALL {
-        let name = format!("{format}-{}", operation.name);
-        let log = fs::read(folder.join(format!("{name}.log"))).unwrap();
-        let requests = requests(&log);
-        let chosen = choose(&base, &log, &requests, wanted);
-        let (mut shared, mut mended) = (0, 0);
-        for (number, &(calls, seed)) in chosen.iter().enumerate() {
-            let state = state(&base, &log, &requests[..calls], seed);
-            let stick = Path::new("/run/state");
-            fs::write(stick, state).unwrap();
-            mended += u64::from(mend(stick));
-            match live_on(stick, operation, &learner, number as u64) {
-                Ok(FatChain::Apart) => {}
-                Ok(FatChain::Shared) => shared += 1,
-                Err(what) => panic!("{name}, after request {calls}, seed {seed}: {what}"),
-            }
+/// Cuts every command that was recorded on a stick of `format`, by what is in `folder`, several at once; tells how often.
+///
+/// # Panics
+/// Where anything is lost.
+pub fn all(folder: &Path, format: &str, wanted: usize) -> String {
+    let cases = Mutex::new(Case::all().filter(|case| case.format == format));
+    let told = Mutex::new(String::new());
+    let one_thread = || {
+        loop {
+            // Not held while the case is tried.
+            let case = cases.lock().unwrap().next();
+            let Some(case) = case else { return };
+            let line = cut(folder, &case, wanted);
+            *told.lock().unwrap() += &line;
         }
-        println!(
-            "cut: {name}: {} requests, {} states, {shared} with two names for one image, {mended} mended by e2fsck",
-            requests.len(),
-            chosen.len()
-        );
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().unwrap().get() {
+            scope.spawn(one_thread);
+        }
+    });
+    told.into_inner().unwrap()
+}
+
+/// Cuts one command; a line about it.
+fn cut(folder: &Path, case: &Case, wanted: usize) -> String {
+    let name = case.name();
+    let base = fs::read(folder.join(case.stick())).unwrap();
+    let log = fs::read(folder.join(format!("{name}.log"))).unwrap();
+    let learner = cases::learner(folder);
+    let requests = requests(&log);
+    let chosen = choose(&base, &log, &requests, wanted);
+    let place = tempfile::tempdir().unwrap();
+    let stick = place.path().join("state");
+    let (mut shared, mut mended) = (0, 0);
+    for (number, &(calls, seed)) in chosen.iter().enumerate() {
+        let state = state(&base, &log, &requests[..calls], seed);
+        put(&stick, &state);
+        mended += u64::from(mend(&stick));
+        match live_on(&stick, &case.operation, &learner, number as u64) {
+            Ok(FatChain::Apart) => {}
+            Ok(FatChain::Shared) => shared += 1,
+            Err(what) => panic!("{name}, after request {calls}, seed {seed}: {what}"),
+        }
+    }
+    format!(
+        "cut: {name}: {} requests, {} states, {shared} with two names for one image, {mended} mended by e2fsck\n",
+        requests.len(),
+        chosen.len()
+    )
+}
+
+/// Puts it there without what is zero: most of a stick is.
+fn put(stick: &Path, state: &[u8]) {
+    const PIECE: usize = 64 << 10;
+    let file = File::create(stick).unwrap();
+    file.set_len(state.len() as u64).unwrap();
+    for (number, piece) in state.chunks(PIECE).enumerate() {
+        if piece != &[0; PIECE][..piece.len()] {
+            file.write_all_at(piece, (number * PIECE) as u64).unwrap();
+        }
     }
 }
 
@@ -329,6 +277,9 @@ fn live_on(
         .map_err(|what| format!("afterwards: {what}"))?;
     if folder.open(SECOND).is_ok() {
         return Err("a second image is left".to_owned());
+    }
+    if folder.open(NOTE).is_ok() {
+        return Err("the overlay's room was not given back".to_owned());
     }
     Ok(FatChain::Apart)
 }

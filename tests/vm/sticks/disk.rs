@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use sugar_cellar::practice;
 use sugar_cellar::progress::Silent;
+use sugar_cellar::sources::IMAGE;
 
 /// Makes a practice stick at `stick`; gives its folder LiveOS, and the overlay's name in it.
 pub fn practised(stick: &Path, mebibytes: u64, seed: u64) -> (PathBuf, String) {
@@ -53,6 +54,17 @@ impl Disk {
         squashfs: &Path,
         overlay: &Path,
     ) -> Disk {
+        Disk::holding(path, format, mebibytes, &[(squashfs, IMAGE)], overlay)
+    }
+
+    /// The same with these files in LiveOS, and the overlay under its name.
+    pub fn holding(
+        path: &Path,
+        format: Format,
+        mebibytes: u64,
+        files: &[(&Path, &str)],
+        overlay: &Path,
+    ) -> Disk {
         let disk = Disk {
             path: path.to_owned(),
             format,
@@ -61,17 +73,13 @@ impl Disk {
             .unwrap()
             .set_len(mebibytes << 20)
             .unwrap();
-        let files = [
-            (squashfs, "squashfs.img".to_owned()),
-            (overlay, disk.overlay()),
-        ];
+        let name = disk.overlay();
+        let files = files.iter().copied().chain([(overlay, &*name)]);
         if format == Format::Ext4 {
             let tree = tempfile::tempdir_in(path.parent().unwrap()).unwrap();
             let live = tree.path().join("LiveOS");
             fs::create_dir(&live).unwrap();
-            for (from, name) in files {
-                super::copy(from, &live.join(name));
-            }
+            files.for_each(|(from, name)| super::copy(from, &live.join(name)));
             run(Command::new("mke2fs")
                 .args([
                     "-q", "-F", "-t", "ext4", "-L", "STICK", "-U", EXT4_UUID, "-d",

@@ -1,0 +1,253 @@
+//! What is recorded: commands, and the sticks that they are given.
+
+use crate::model::learner::Learner;
+use crate::model::small::{OVERLAY, Small};
+use crate::refreshed::Alone;
+use crate::sticks::{Disk, Format};
+use std::fs::{self, File};
+use std::path::Path;
+use sugar_cellar::error::{Error, Part, Result};
+use sugar_cellar::overlay::{ExceptionStore, size};
+use sugar_cellar::progress::Silent;
+use sugar_cellar::refresh::{self, Options, SECOND};
+use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
+use sugar_cellar::stick::Stick;
+use sugar_cellar::storage::fault::Rules;
+use sugar_cellar::storage::{DiskFolder, Folder, ReadAt};
+use sugar_cellar::tidy;
+use sugar_cellar::units::Bytes;
+
+/// The sticks' file systems, as the cases name them.
+pub const FORMATS: [&str; 2] = ["ext4", "fat"];
+
+/// How a stick is before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// A learner used it.
+    Used,
+    /// A refresh of the running stick made the new image, and the system is about to end.
+    Begun,
+    /// As used, with no room for a second image but in the overlay's unused end.
+    Narrow,
+}
+
+impl Before {
+    const ALL: [Before; 3] = [Before::Used, Before::Begun, Before::Narrow];
+
+    fn name(self) -> &'static str {
+        match self {
+            Before::Used => "used",
+            Before::Begun => "begun",
+            Before::Narrow => "narrow",
+        }
+    }
+
+    /// FAT lends nothing of the overlay.
+    fn is_on(self, format: &str) -> bool {
+        self != Before::Narrow || format == "ext4"
+    }
+
+    /// A stick's size in MiB, and the overlay's where it is not the learner's.
+    fn sizes(self) -> (u64, Option<u64>) {
+        match self {
+            // 128 MiB of the overlay's unused end are never lent.
+            Before::Narrow => (168, Some(136)),
+            _ => (40, None),
+        }
+    }
+}
+
+/// Something that is done to a stick.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    name: &'static str,
+    before: Before,
+    /// The helper's command; STICK stands for the device.
+    pub command: &'static str,
+    /// The next run, after a cut.
+    pub next: fn(&Stick, Target<'_, DiskFolder>) -> Result<()>,
+}
+
+const OPERATIONS: [Operation; 6] = [
+    Operation {
+        name: "refresh",
+        before: Before::Used,
+        command: "refresh STICK --yes",
+        next: refreshed,
+    },
+    Operation {
+        name: "kernel",
+        before: Before::Used,
+        command: "refresh STICK --yes --engine kernel --scratch /data/scratch",
+        next: refreshed,
+    },
+    Operation {
+        name: "borrow",
+        before: Before::Narrow,
+        command: "refresh STICK --yes",
+        next: |stick, target| {
+            refreshed(stick, target)?;
+            // All but what the image has grown by.
+            let file = target.folder.open(target.overlay).unwrap();
+            let given_back = file.size().unwrap() >= Bytes(135 << 20);
+            if given_back {
+                return Ok(());
+            }
+            let detail = format!("the overlay is {:?} long", file.size());
+            Err(Error::damaged(Part::Overlay, detail))
+        },
+    },
+    Operation {
+        name: "tidy",
+        before: Before::Used,
+        command: "tidy STICK",
+        next: tidied,
+    },
+    // What `finish` does at shutdown, once the root is gone, it does by the same function.
+    Operation {
+        name: "finish",
+        before: Before::Begun,
+        command: "tidy STICK",
+        next: tidied,
+    },
+    Operation {
+        name: "enlarge",
+        before: Before::Used,
+        command: "enlarge STICK +1M",
+        next: |stick, target| {
+            let store = target.folder.open_writable(target.overlay).unwrap();
+            let list = ExceptionStore::read(&store, None)?;
+            let more = Bytes(store.size().unwrap().0 + (1 << 20));
+            size::grow(&store, &list, more)?;
+            drop(store);
+            refreshed(stick, target)
+        },
+    },
+];
+
+/// An operation on a file system.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    pub format: &'static str,
+    pub operation: Operation,
+}
+
+impl Case {
+    /// Those that there are.
+    pub fn all() -> impl Iterator<Item = Case> {
+        let of = |format| OPERATIONS.map(|operation| Case { format, operation });
+        let all = FORMATS.into_iter().flat_map(of);
+        all.filter(|case| case.operation.before.is_on(case.format))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.format, self.operation.name)
+    }
+
+    /// The file with the stick that it is done to.
+    pub fn stick(&self) -> String {
+        stick(self.format, self.operation.before)
+    }
+}
+
+fn stick(format: &str, before: Before) -> String {
+    format!("{format}-{}", before.name())
+}
+
+/// Makes all sticks, and what the learner has on them, in `data`; `place` is for what is needed on the way.
+pub fn make(place: &Path, data: &Path) {
+    let small = Small::new(Rules::Ext4, 8 << 20);
+    for before in Before::ALL {
+        let folder = small.folder.copy();
+        let target = Target {
+            folder: &folder,
+            overlay: OVERLAY,
+        };
+        let mut names = vec![IMAGE];
+        if before == Before::Begun {
+            let plan = refresh::plan(target, options(Use::Running), &Silent).unwrap();
+            refresh::refresh(plan.ready().unwrap(), &Alone, &Silent).unwrap();
+            names.push(SECOND);
+        }
+        let put = |name: &str| {
+            let file = place.join(format!("{}-{name}", before.name()));
+            fs::write(&file, folder.read(name).unwrap()).unwrap();
+            file
+        };
+        let files: Vec<_> = names.iter().map(|name| (put(name), *name)).collect();
+        let files: Vec<_> = files.iter().map(|(file, name)| (&**file, *name)).collect();
+        let overlay = put(OVERLAY);
+        let (mebibytes, long) = before.sizes();
+        if let Some(long) = long {
+            let file = File::options().write(true).open(&overlay).unwrap();
+            file.set_len(long << 20).unwrap();
+        }
+        for (name, format) in FORMATS.iter().zip([Format::Ext4, Format::Fat32]) {
+            if before.is_on(name) {
+                Disk::holding(
+                    &data.join(stick(name, before)),
+                    format,
+                    mebibytes,
+                    &files,
+                    &overlay,
+                );
+            }
+        }
+    }
+    let Learner {
+        content,
+        chunk_bytes,
+        careless,
+        places,
+        ..
+    } = &small.learner;
+    fs::write(data.join("content"), content).unwrap();
+    let chunks = serde_json::to_vec(&(careless, places, chunk_bytes)).unwrap();
+    fs::write(data.join("chunks"), chunks).unwrap();
+}
+
+/// What the learner has, from that folder.
+pub fn learner(data: &Path) -> Learner {
+    let chunks = fs::read(data.join("chunks")).unwrap();
+    let (careless, places, chunk_bytes) = serde_json::from_slice(&chunks).unwrap();
+    Learner {
+        content: fs::read(data.join("content")).unwrap(),
+        chunk_bytes,
+        careless,
+        places,
+        may_lurk: false,
+    }
+}
+
+struct Ours<'a>(&'a Stick);
+
+impl Guard for Ours<'_> {
+    fn still_ours(&self) -> Result<()> {
+        self.0.check_again()
+    }
+}
+
+fn options(used: Use) -> Options {
+    Options {
+        compression: None,
+        keep_deleted: false,
+        used,
+        reserve: refresh::RESERVE,
+        threads: 1,
+    }
+}
+
+fn refreshed(stick: &Stick, target: Target<'_, DiskFolder>) -> Result<()> {
+    refresh::recover(target, 1, &Ours(stick), &Silent)?;
+    let plan = refresh::plan(target, options(Use::AtRest), &Silent)?;
+    if plan.is_needed() {
+        refresh::refresh(plan.ready()?, &Ours(stick), &Silent)?;
+    }
+    Ok(())
+}
+
+fn tidied(stick: &Stick, target: Target<'_, DiskFolder>) -> Result<()> {
+    refresh::recover(target, 1, &Ours(stick), &Silent)?;
+    tidy::stick(target, &Ours(stick), &Silent).map(|_| ())
+}
