@@ -16,6 +16,7 @@ pub mod experiment;
 pub mod explain;
 pub mod ext4;
 pub mod helper;
+pub mod lanes;
 pub mod merged;
 pub mod overlay;
 mod parallel;

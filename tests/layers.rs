@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, from the ground up. Rooms of one level do not know each other.
 const LEVELS: [&[&str]; 10] = [
-    &["units", "system"],
+    &["units", "system", "lanes"],
     &["error"],
     &["protocol", "storage", "parallel", "program"],
     &["progress"],
@@ -100,6 +100,7 @@ fn the_window_opens_no_device() {
                 "protocol",
                 "error",
                 "units",
+                "lanes",
                 "helper::locale",
                 "helper::kinds",
                 "helper::steps",

@@ -14,7 +14,6 @@ mod handover;
 mod history;
 mod inside;
 mod known;
-mod lanes;
 mod lesson;
 mod message;
 mod pages;

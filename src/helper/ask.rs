@@ -27,10 +27,11 @@ pub fn impossible(console: &Console) -> Exit {
     Exit::Usage
 }
 
-/// Whether to refresh. Anything but a clear yes is a no; `Cancelled` where an end is asked for.
-pub fn refresh(jobs: &Jobs) -> Result<bool> {
+/// Whether to refresh `stick`. Anything but a clear yes is a no; `Cancelled` where an end is asked for.
+pub fn refresh(stick: &str, jobs: &Jobs) -> Result<bool> {
     let question =
         gettext("Afterwards there is no way back to the stick as it is now. Refresh it? [y/N]");
+    let question = jobs.about(stick, &question);
     let doing = "asking whether to refresh";
     write!(io::stderr(), "{question} ").doing(doing)?;
     let stdin = io::stdin();

@@ -1,5 +1,6 @@
 //! Where all lines go: JSON for programs, plain words for people.
 
+use super::bars::Bars;
 use super::{figures, words};
 use crate::error::{Error, Result};
 use crate::protocol::{Event, Status};
@@ -56,6 +57,7 @@ impl From<Exit> for ExitCode {
 #[derive(Debug)]
 pub struct Console {
     json: bool,
+    bars: Bars,
     /// Whether whoever read our output is gone. The work goes on; the lines do not.
     reader_gone: AtomicBool,
 }
@@ -65,6 +67,7 @@ impl Console {
     pub fn new(json: bool) -> Console {
         Console {
             json,
+            bars: Bars::new(),
             reader_gone: AtomicBool::new(false),
         }
     }
@@ -72,6 +75,11 @@ impl Console {
     /// Whether a program reads.
     pub fn json(&self) -> bool {
         self.json
+    }
+
+    /// Where bars are drawn for people.
+    pub fn bars(&self) -> &Bars {
+        &self.bars
     }
 
     /// Whether nobody reads any more: a line could not be written, or the pipe's other end is closed.
@@ -161,16 +169,21 @@ impl Console {
 
     /// Words on standard error, for people only.
     pub fn complain(&self, words: &str) {
-        // Nowhere is left to tell of a failure here.
-        let _ = writeln!(io::stderr().lock(), "{words}");
+        self.bars.aside(|| {
+            // Nowhere is left to tell of a failure here.
+            let _ = writeln!(io::stderr().lock(), "{words}");
+        });
     }
 
     fn line(&self, line: &str) {
         if self.reader_gone.load(Ordering::Relaxed) {
             return;
         }
-        let mut out = io::stdout().lock();
-        if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        let written = self.bars.aside(|| {
+            let mut out = io::stdout().lock();
+            writeln!(out, "{line}").and_then(|()| out.flush())
+        });
+        if let Err(error) = written {
             self.reader_gone.store(true, Ordering::Relaxed);
             if error.kind() != io::ErrorKind::BrokenPipe {
                 self.complain(&format!("sugar-cellar-helper: {error}"));

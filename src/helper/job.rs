@@ -3,11 +3,11 @@
 use super::cancel::Cancel;
 use super::console::Console;
 use super::meter::{Meter, Reading, Share};
-use super::words;
-use crate::error::{Doing, Result};
+use super::{figures, words};
+use crate::error::{Doing, Error, Result};
 use crate::progress::Progress;
 use crate::protocol::{Event, Stage, VERSION};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::sync::Mutex;
@@ -27,6 +27,8 @@ pub struct Jobs<'a> {
     cancel: Cancel,
     /// Whether programs are told of progress.
     events: bool,
+    /// Whether people are told which stick it is: there are several.
+    several: bool,
 }
 
 impl<'a> Jobs<'a> {
@@ -40,6 +42,14 @@ impl<'a> Jobs<'a> {
         Ok(jobs)
     }
 
+    /// As [`Jobs::begin`], on so many sticks.
+    pub fn on(sticks: usize, console: &'a Console) -> Result<Jobs<'a>> {
+        Ok(Jobs {
+            several: sticks > 1,
+            ..Jobs::begin(console)?
+        })
+    }
+
     /// As [`Jobs::begin`], for a command that prints one JSON object and nothing else.
     pub fn quiet(console: &'a Console) -> Result<Jobs<'a>> {
         // Somebody who wants JSON and gives us a pipe is a program that minds us.
@@ -48,12 +58,21 @@ impl<'a> Jobs<'a> {
             console,
             cancel,
             events: false,
+            several: false,
         })
     }
 
-    /// Whether an end was asked for: no further job is to begin.
+    /// Whether an end was asked for: no further job begins.
     pub fn cancelled(&self) -> bool {
         self.cancel.asked()
+    }
+
+    /// Words about `stick`, which name it where there are several.
+    pub fn about(&self, stick: &str, words: &str) -> String {
+        match self.several {
+            true => format!("{}: {words}", figures::shown(stick)),
+            false => words.to_owned(),
+        }
     }
 
     /// Runs `work` on `stick`; gives its result and the seconds it took.
@@ -63,6 +82,9 @@ impl<'a> Jobs<'a> {
         shares: &[Share],
         work: impl FnOnce(&dyn Progress) -> Result<T>,
     ) -> Result<(T, f64)> {
+        if self.cancelled() {
+            return Err(Error::Cancelled);
+        }
         let report = Report::new(self, stick, shares);
         let result = work(&report);
         let seconds = report.start.elapsed().as_secs_f64();
@@ -108,7 +130,7 @@ impl<'a> Report<'a> {
         let view = if jobs.console.json() {
             View::Json
         } else if io::stderr().is_terminal() {
-            View::Bar(bar())
+            View::Bar(jobs.console.bars().add())
         } else {
             View::Lines { last: None }
         };
@@ -130,7 +152,7 @@ impl<'a> Report<'a> {
         if let Ok(state) = self.state.lock()
             && let View::Bar(bar) = &state.view
         {
-            bar.finish_and_clear();
+            self.jobs.console.bars().end(bar);
         }
     }
 
@@ -145,9 +167,8 @@ impl<'a> Report<'a> {
                 eta_seconds: reading.eta_seconds,
             }),
             View::Bar(bar) => {
-                // One message at once: several settings would be drawn one by one.
-                bar.set_message(words::bar(&reading));
-                bar.tick();
+                let text = self.jobs.about(self.stick, &words::bar(&reading));
+                self.jobs.console.bars().show(bar, text);
             }
             View::Lines { last } => {
                 let told = last.is_some_and(|(stage, at)| {
@@ -156,7 +177,8 @@ impl<'a> Report<'a> {
                 if !told && now >= NO_LINE_BEFORE {
                     *last = Some((reading.stage, now));
                     let line = format!("{} {}", words::stage(reading.stage), words::pace(&reading));
-                    self.jobs.console.complain(line.trim_end());
+                    let line = self.jobs.about(self.stick, line.trim_end());
+                    self.jobs.console.complain(&line);
                 }
             }
         }
@@ -190,13 +212,4 @@ impl Progress for Report<'_> {
     fn cancelled(&self) -> bool {
         self.jobs.cancelled()
     }
-}
-
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
-    // The template is ours and right; without it the line would only look plainer.
-    if let Ok(style) = ProgressStyle::with_template("{msg}") {
-        bar.set_style(style);
-    }
-    bar
 }

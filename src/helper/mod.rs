@@ -5,6 +5,7 @@
 //! [`words`] and [`figures`].
 
 mod ask;
+mod bars;
 mod cancel;
 mod check;
 mod clean;
@@ -31,6 +32,7 @@ mod status;
 pub mod steps;
 mod tell;
 mod tidy;
+mod turns;
 mod watch;
 mod words;
 

@@ -24,29 +24,25 @@ impl Opened {
     /// To write: where its image cannot be read and a cut refresh left a second one, the one that
     /// is whole is put in place.
     pub fn new(stick: &Path, access: Access) -> Result<Opened> {
-        Opened::completed(stick, access, None, &Silent)
+        Opened::completed(stick, access, None, super::threads(), &Silent)
     }
 
     /// As [`Opened::new`]. To write: an image that is half replaced is completed first from `scratch`.
+    /// `threads` check and compare.
     pub fn completed(
         stick: &Path,
         access: Access,
         scratch: Option<&DiskFolder>,
+        threads: usize,
         progress: &dyn Progress,
     ) -> Result<Opened> {
         let stick = Stick::open(stick, access)?;
         if let Some(scratch) = scratch.filter(|_| access == Access::Write && !stick.booted()) {
-            refresh::complete(
-                stick.folder(),
-                scratch,
-                super::threads(),
-                &Ours(&stick),
-                progress,
-            )?;
+            refresh::complete(stick.folder(), scratch, threads, &Ours(&stick), progress)?;
         }
         let before = match status::look(&stick) {
             Err(Error::Cut(_)) if access == Access::Write && !stick.booted() => {
-                refresh::settle(stick.folder(), super::threads(), &Ours(&stick), &Silent)?;
+                refresh::settle(stick.folder(), threads, &Ours(&stick), &Silent)?;
                 status::look(&stick)?
             }
             other => other?,

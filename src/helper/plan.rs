@@ -39,7 +39,8 @@ fn look(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     let scratch = args.choices.scratch()?;
     let work = |progress: &dyn Progress| {
         let opened = Opened::new(&args.stick, Access::Read)?;
-        draw(&opened, &args.choices, scratch.as_ref(), progress)
+        let threads = super::threads();
+        draw(&opened, &args.choices, scratch.as_ref(), threads, progress)
     };
     let (plan, _) = jobs.run(name, &[(Stage::Check, 1)], work)?;
     console.value(&plan);
@@ -50,15 +51,16 @@ fn look(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     })
 }
 
-/// The plan of an open stick.
+/// The plan of an open stick, with `threads` to work on it.
 pub fn draw<'f>(
     opened: &'f Opened,
     choices: &Choices,
     scratch: Option<&'f DiskFolder>,
+    threads: usize,
     progress: &dyn Progress,
 ) -> Result<Plan> {
     let plan = choices
-        .plan(opened.target(), scratch, opened.used(), progress)?
+        .plan(opened.target(), scratch, opened.used(), threads, progress)?
         .sampled()?;
     let mut refusals: Vec<Refusal> = plan.obstacle().map(refusal).into_iter().collect();
     refusals.extend(in_the_way(opened)?.as_ref().map(refusal));

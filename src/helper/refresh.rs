@@ -4,8 +4,9 @@ use super::console::{Console, Exit};
 use super::job::Jobs;
 use super::meter::Share;
 use super::opened::Opened;
-use super::{STICK, ask, finish, named, plan, tell};
+use super::{STICK, ask, finish, named, plan, tell, turns};
 use crate::error::{Doing, Error, Part, Result};
+use crate::lanes::Lanes;
 use crate::progress::Progress;
 use crate::protocol::{Pending, SpaceMode, Stage};
 use crate::refresh::{self, Kernel, Options};
@@ -13,8 +14,10 @@ use crate::sources::{Target, Use};
 use crate::squash::Compression;
 use crate::stick::{Access, Caller, Host};
 use crate::storage::DiskFolder;
+use std::collections::BTreeMap;
 use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Fold a stick's overlay back into its image: nothing is lost, and the overlay is empty again
 ///
@@ -22,7 +25,11 @@ use std::path::{Path, PathBuf};
 /// compared, and only then put in its place. Of the stick that the computer was
 /// started from (“live”) the overlay is emptied when the computer shuts down. Whatever happens meanwhile
 /// (but with --replace), the stick starts with everything on it; a refresh that was cut is completed by
-/// the next one. Ctrl-C cancels it. Several sticks are done one after the other.
+/// the next one. Ctrl-C cancels it.
+///
+/// Several sticks are asked about first. Then those in different ports of the computer are refreshed at
+/// once, no more of them than it has processors. Those behind one hub take turns; so do those that are not
+/// plugged in (practice sticks, image files on the computer's own disk), and all of them with --scratch.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -81,7 +88,7 @@ enum Kind {
 
 impl Choices {
     /// For the library.
-    fn options(&self, used: Use) -> Options {
+    fn options(&self, used: Use, threads: usize) -> Options {
         Options {
             compression: match self.compression {
                 Kind::Keep => None,
@@ -91,7 +98,7 @@ impl Choices {
             keep_deleted: self.keep_deleted,
             used,
             reserve: refresh::RESERVE,
-            threads: super::threads(),
+            threads,
         }
     }
 
@@ -123,6 +130,7 @@ impl Choices {
         target: Target<'f, DiskFolder>,
         scratch: Option<&'f DiskFolder>,
         used: Use,
+        threads: usize,
         progress: &dyn Progress,
     ) -> Result<refresh::Plan<'f, DiskFolder>> {
         // What it cannot do without is asked for before anything is read.
@@ -130,7 +138,7 @@ impl Choices {
             (Engine::Kernel, Some(scratch)) => Some(Kernel::new(scratch)?),
             _ => None,
         };
-        let plan = refresh::plan(target, self.options(used), progress)?;
+        let plan = refresh::plan(target, self.options(used, threads), progress)?;
         match (kernel, scratch) {
             (Some(_), _) if self.replace => {
                 let detail = "the kernel engine replaces no image";
@@ -193,74 +201,172 @@ pub fn run(args: &Args, console: &Console) -> Exit {
     if !args.yes && !ask::possible(console) {
         return ask::impossible(console);
     }
-    let jobs = match Jobs::begin(console) {
+    let jobs = match Jobs::on(args.sticks.len(), console) {
         Ok(jobs) => jobs,
         Err(error) => return console.failed("", &error),
     };
-    let mut worst = Exit::Done;
-    for stick in &args.sticks {
-        let exit = console.end(&named(stick), one(stick, args, &jobs, console));
-        // One stick's failure stops none of the others; the first one is what is told at the end.
-        if worst == Exit::Done {
-            worst = exit;
-        }
-        if jobs.cancelled() {
-            break;
+    let mut ends = BTreeMap::new();
+    let mut held = BTreeMap::new();
+    if !args.yes {
+        // All questions come before any work, which then needs nobody.
+        let run = Run::new(args, &jobs, console, &lanes(args, &ends));
+        for (place, stick) in args.sticks.iter().enumerate() {
+            match run.agreed(stick) {
+                Ok(opened) => {
+                    held.insert(place, opened);
+                }
+                Err(exit) => {
+                    ends.insert(place, exit);
+                }
+            }
         }
     }
-    worst
+    let lanes = lanes(args, &ends);
+    let run = Run::new(args, &jobs, console, &lanes);
+    let held = Mutex::new(held);
+    ends.extend(turns::take(lanes, |place| {
+        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = held.remove(&place);
+        drop(held);
+        run.one(&args.sticks[place], opened)
+    }));
+    // One stick's failure stops none of the others; the first one is what is told at the end.
+    let worst = ends.into_values().find(|exit| *exit != Exit::Done);
+    worst.unwrap_or(Exit::Done)
 }
 
-fn one(path: &Path, args: &Args, jobs: &Jobs, console: &Console) -> Result<Exit> {
-    let name = named(path);
-    let scratch = args.choices.scratch()?;
-    let scratch = scratch.as_ref();
-    let open = |progress: &dyn Progress| Opened::completed(path, Access::Write, scratch, progress);
-    let (opened, _) = jobs.run(&name, &[(Stage::Commit, 1)], open)?;
-    let used = opened.used();
-    if used == Use::Running && opened.reads_second()? {
-        finish::arrange()?;
-        return Err(Error::Waiting);
+/// Whose turn it is of those that did not end yet.
+fn lanes(args: &Args, ends: &BTreeMap<usize, Exit>) -> Lanes {
+    let caller = Caller::current();
+    let sticks = args.sticks.iter().enumerate();
+    let ports: Vec<(usize, Option<String>)> = sticks
+        .filter(|(place, _)| !ends.contains_key(place))
+        .map(|(place, stick)| (place, caller.port(stick)))
+        .collect();
+    // One after another goes by the room that the scratch folder has then.
+    let most = match args.choices.scratch {
+        Some(_) => 1,
+        None => super::threads(),
+    };
+    let ports = ports.iter().map(|(place, port)| (*place, port.as_deref()));
+    Lanes::new(ports, most)
+}
+
+/// What all sticks of a command line share.
+struct Run<'a> {
+    args: &'a Args,
+    jobs: &'a Jobs<'a>,
+    console: &'a Console,
+    /// Of each stick: those at work at once share the processors, and the memory that threads take.
+    threads: usize,
+}
+
+impl<'a> Run<'a> {
+    fn new(args: &'a Args, jobs: &'a Jobs<'a>, console: &'a Console, lanes: &Lanes) -> Run<'a> {
+        let threads = super::threads() / lanes.at_once().max(1);
+        Run {
+            args,
+            jobs,
+            console,
+            threads: threads.max(1),
+        }
     }
-    if !args.yes {
-        let look = |progress: &dyn Progress| plan::draw(&opened, &args.choices, scratch, progress);
-        let (planned, _) = jobs.run(&name, &[(Stage::Check, 1)], look)?;
-        console.say(&tell::plan(&planned));
+
+    /// The stick, held from now on, where its plan is agreed to; else how it ended.
+    fn agreed(&self, path: &Path) -> std::result::Result<Opened, Exit> {
+        let name = named(path);
+        let opened = self.open(&name, path);
+        let opened = opened.map_err(|error| self.console.failed(&name, &error))?;
+        match self.ask(&name, &opened) {
+            Ok(Exit::Done) => Ok(opened),
+            other => Err(self.console.end(&name, other)),
+        }
+    }
+
+    /// Refreshes a stick, which may be `held` already.
+    fn one(&self, path: &Path, held: Option<Opened>) -> Exit {
+        let name = named(path);
+        let opened = held.map_or_else(|| self.open(&name, path), Ok);
+        let refreshed = opened.and_then(|opened| self.refresh(&name, opened));
+        self.console.end(&name, refreshed.map(|()| Exit::Done))
+    }
+
+    fn open(&self, name: &str, path: &Path) -> Result<Opened> {
+        let scratch = self.args.choices.scratch()?;
+        let open = |progress: &dyn Progress| {
+            Opened::completed(
+                path,
+                Access::Write,
+                scratch.as_ref(),
+                self.threads,
+                progress,
+            )
+        };
+        let (opened, _) = self.jobs.run(name, &[(Stage::Commit, 1)], open)?;
+        if opened.used() == Use::Running && opened.reads_second()? {
+            finish::arrange()?;
+            return Err(Error::Waiting);
+        }
+        Ok(opened)
+    }
+
+    /// Shows what a refresh would do, and asks; `Done` where it is to be done.
+    fn ask(&self, name: &str, opened: &Opened) -> Result<Exit> {
+        let choices = &self.args.choices;
+        let scratch = choices.scratch()?;
+        let look = |progress: &dyn Progress| {
+            plan::draw(opened, choices, scratch.as_ref(), self.threads, progress)
+        };
+        let (planned, _) = self.jobs.run(name, &[(Stage::Check, 1)], look)?;
+        self.say(name, &tell::plan(&planned));
         if !planned.refusals.is_empty() {
             return Ok(Exit::Refused);
         }
-        if !ask::refresh(jobs)? {
-            return Ok(Exit::Cancelled);
-        }
+        Ok(match ask::refresh(name, self.jobs)? {
+            true => Exit::Done,
+            false => Exit::Cancelled,
+        })
     }
-    let work = |progress: &dyn Progress| {
-        let target = opened.target();
-        // What an earlier one left, that was cut. The running system's list is left alone.
-        match used {
-            Use::AtRest => refresh::recover(target, super::threads(), &opened, progress)?,
-            Use::Running => refresh::settle(target.folder, super::threads(), &opened, progress)?,
-        };
-        let plan = args.choices.plan(target, scratch, used, progress)?;
-        let mut sum = None;
-        if plan.is_needed() {
-            sum = Some(refresh::refresh(plan.ready()?, &opened, progress)?);
-            if used == Use::Running {
-                finish::arrange().map_err(Error::unfinished)?;
+
+    fn refresh(&self, name: &str, opened: Opened) -> Result<()> {
+        let choices = &self.args.choices;
+        let scratch = choices.scratch()?;
+        let (used, threads) = (opened.used(), self.threads);
+        let work = |progress: &dyn Progress| {
+            let target = opened.target();
+            // What an earlier one left, that was cut. The running system's list is left alone.
+            match used {
+                Use::AtRest => refresh::recover(target, threads, &opened, progress)?,
+                Use::Running => refresh::settle(target.folder, threads, &opened, progress)?,
+            };
+            let plan = choices.plan(target, scratch.as_ref(), used, threads, progress)?;
+            let mut sum = None;
+            if plan.is_needed() {
+                sum = Some(refresh::refresh(plan.ready()?, &opened, progress)?);
+                if used == Use::Running {
+                    finish::arrange().map_err(Error::unfinished)?;
+                }
             }
+            Ok((opened.look()?, sum))
+        };
+        let ((after, sum), seconds) = self.jobs.run(name, choices.shares(), work)?;
+        let (before, after) = (opened.before.status.clone(), after.status);
+        // Unmounted, where it was us who mounted it, before anybody reads that it is done.
+        drop(opened);
+        let mut words = match after.pending {
+            Some(Pending::Finish) => tell::absorbed(&before, &after, seconds),
+            _ => tell::refreshed(&before, &after, seconds),
+        };
+        if let Some(sum) = &sum {
+            words = format!("{words}\n{}", tell::sum(sum));
         }
-        Ok((opened.look()?, sum))
-    };
-    let ((after, sum), seconds) = jobs.run(&name, args.choices.shares(), work)?;
-    let (before, after) = (opened.before.status.clone(), after.status);
-    // Unmounted, where it was us who mounted it, before anybody reads that it is done.
-    drop(opened);
-    console.say(&match after.pending {
-        Some(Pending::Finish) => tell::absorbed(&before, &after, seconds),
-        _ => tell::refreshed(&before, &after, seconds),
-    });
-    if let Some(sum) = &sum {
-        console.say(&tell::sum(sum));
+        self.say(name, &words);
+        self.console.refreshed(name, seconds, before, after, sum);
+        Ok(())
     }
-    console.refreshed(&name, seconds, before, after, sum);
-    Ok(Exit::Done)
+
+    /// Words for people, all at once: those of another stick do not come between.
+    fn say(&self, name: &str, words: &str) {
+        self.console.say(&self.jobs.about(name, words));
+    }
 }

@@ -93,7 +93,7 @@ pub fn find_as(caller: &Caller) -> Vec<Sighting> {
 }
 
 /// Where the running system's stick is mounted.
-fn booted<'a>(host: &Host, mounts: &'a [Mount]) -> Option<&'a Mount> {
+pub(super) fn booted<'a>(host: &Host, mounts: &'a [Mount]) -> Option<&'a Mount> {
     let has_live = |mount: &&Mount| host.path(below(&mount.point)).join(LIVE_OS).is_dir();
     mounts
         .iter()
@@ -135,25 +135,6 @@ fn outside(place: &Path) -> bool {
             number.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
         })
     })
-}
-
-/// The port as the kernel counts it: `1-4.2` of `…/usb1/1-4/1-4.2/1-4.2:1.0/host0/…`.
-fn port(place: &Path) -> Option<String> {
-    let parts = place
-        .components()
-        .filter_map(|part| part.as_os_str().to_str());
-    let mut ports = parts.filter(|part| {
-        let numbers = |text: &str| {
-            !text.is_empty()
-                && text
-                    .split('.')
-                    .all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-        };
-        part.split_once('-').is_some_and(|(bus, path)| {
-            bus.bytes().all(|byte| byte.is_ascii_digit()) && numbers(bus) && numbers(path)
-        })
-    });
-    ports.next_back().map(str::to_owned)
 }
 
 fn look(caller: &Caller, mounts: &[Mount], device: Device) -> Option<Sighting> {
@@ -219,7 +200,6 @@ struct Known {
 
 fn describe(host: &Host, device: Device, known: Known) -> Found {
     let disk = host.disk(device).unwrap_or(device);
-    let name = std::fs::canonicalize(host.path(host.block(disk))).ok();
     let text = |file: &str| {
         let text = host.text(host.block(disk).join("device").join(file))?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -244,7 +224,7 @@ fn describe(host: &Host, device: Device, known: Known) -> Found {
         bytes: host.size(device).unwrap_or(Bytes(0)),
         booted: known.booted,
         model,
-        port: name.as_deref().and_then(port),
+        port: host.port(device),
     }
 }
 
@@ -411,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn buses_and_ports_are_told_from_their_likes() {
+    fn buses_are_told_from_their_likes() {
         for (path, is_outside) in [
             ("/sys/devices/pci0000:00/0000:00:14.0/usb1/1-4/host0", true),
             ("/sys/devices/platform/soc/mmc_host/mmc1/mmc1:aaaa", true),
@@ -420,7 +400,5 @@ mod tests {
         ] {
             assert_eq!(outside(Path::new(path)), is_outside, "{path}");
         }
-        let on_board = Path::new("/sys/devices/pci0000:00/ata1/host0-1");
-        assert_eq!(port(on_board), None);
     }
 }

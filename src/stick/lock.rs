@@ -41,7 +41,7 @@ impl Lock {
         match rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Lock { _held: held }),
             Err(Errno::WOULDBLOCK) => Err(Error::Busy {
-                detail: "another process works on this stick".to_owned(),
+                detail: "another process, or this one, works on this stick already".to_owned(),
             }),
             Err(error) => Err(error).doing("locking the stick"),
         }

@@ -18,6 +18,7 @@ mod mount;
 mod mounts;
 pub mod note;
 mod open;
+mod port;
 mod reach;
 pub mod superblock;
 pub mod table;

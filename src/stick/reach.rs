@@ -382,7 +382,7 @@ fn facts(found: &superblock::FileSystem, device: Device) -> Facts {
 
 /// A device's own name, by its letters alone: right in a folder of /dev where only root makes
 /// names. (In /dev/shm, everybody does.)
-fn is_node(named: &Path) -> bool {
+pub(super) fn is_node(named: &Path) -> bool {
     let plain = named
         .components()
         .all(|part| !matches!(part, Component::ParentDir));

@@ -1,11 +1,10 @@
 //! Commands that change a stick: what they ask, what they leave.
 
 use super::contracts::{Does, taking};
-use super::helper::{Place, command, everything, finish, run};
+use super::helper::{Place, answered, command, everything, finish, run};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -117,51 +116,19 @@ fn without_a_terminal_yes_is_needed() {
     assert!(everything(place.path()) == before);
 }
 
-/// Runs a refresh on a terminal (script, of Debian's base) and types `answer`.
-fn answered(place: &Place, answer: &str) -> (Option<i32>, String) {
-    let helper = env!("CARGO_BIN_EXE_sugar-cellar-helper");
-    // In the shell's place: a shell that waits dies of the Ctrl-C itself.
-    let line = format!("exec '{helper}' refresh '{}'", place.stick().display());
-    let mut script = Command::new("script")
-        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
-        .env("LC_ALL", "C.UTF-8")
-        .env("SHELL", "/bin/sh")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(script.stdout.take().unwrap());
-    let mut typed = script.stdin.take().unwrap();
-    let mut said = Vec::new();
-    // The question ends without a line's end.
-    while !String::from_utf8_lossy(&said).contains("[y/N]") {
-        let more = out.fill_buf().unwrap();
-        assert!(!more.is_empty(), "{}", String::from_utf8_lossy(&said));
-        let length = more.len();
-        said.extend_from_slice(more);
-        out.consume(length);
-    }
-    typed.write_all(answer.as_bytes()).unwrap();
-    std::io::copy(&mut out, &mut said).unwrap();
-    (
-        script.wait().unwrap().code(),
-        String::from_utf8_lossy(&said).into_owned(),
-    )
-}
-
 #[test]
 fn on_a_terminal_it_is_asked() {
     let place = Place::new();
     let before = everything(place.path());
-    let (code, said) = answered(&place, "n\n");
+    let (code, said) = answered(&[&place], "n\n");
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("A refresh would take about"), "{said}");
     assert!(everything(place.path()) == before);
     // Ctrl-C.
-    let (code, said) = answered(&place, "\u{3}");
+    let (code, said) = answered(&[&place], "\u{3}");
     assert_eq!(code, Some(4), "{said}");
     assert!(everything(place.path()) == before);
-    let (code, said) = answered(&place, "y\n");
+    let (code, said) = answered(&[&place], "y\n");
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(status(&place.stick())["overlay"]["state"], "empty");
 }
@@ -190,38 +157,6 @@ fn cancelled_it_leaves_the_stick_as_it_was() {
             .collect::<Vec<_>>()
     };
     assert!(contents(everything(&place.stick().join("LiveOS"))) == contents(before));
-}
-
-#[test]
-fn one_of_several_may_fail() {
-    let (one, other) = (Place::new(), Place::new());
-    let ran = run([
-        OsStr::new("refresh"),
-        one.stick().as_os_str(),
-        "/nowhere".as_ref(),
-        other.stick().as_os_str(),
-        "--yes".as_ref(),
-        "--json".as_ref(),
-    ]);
-    assert_eq!(ran.code, 1);
-    let lines = ran.json();
-    let ends: Vec<(&str, &str)> = lines
-        .iter()
-        .filter(|line| line["event"] == "finished" || line["event"] == "failed")
-        .map(|line| {
-            (
-                line["event"].as_str().unwrap(),
-                line["stick"].as_str().unwrap(),
-            )
-        })
-        .collect();
-    let (first, last) = (one.stick(), other.stick());
-    let want = [
-        ("finished", first.to_str().unwrap()),
-        ("failed", "/nowhere"),
-        ("finished", last.to_str().unwrap()),
-    ];
-    assert_eq!(ends, want);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -23,7 +23,8 @@ pub struct Ran {
     pub err: String,
 }
 
-/// How a line about progress begins, which comes only where the machine is slow.
+/// How a line about progress begins, which comes only where the machine is slow. Of several sticks, the
+/// name stands before it.
 const PROGRESS: [&str; 5] = [
     "Checking ",
     "Writing the image ",
@@ -35,7 +36,10 @@ const PROGRESS: [&str; 5] = [
 impl Ran {
     /// What was said on standard error beside progress.
     pub fn complaints(&self) -> Vec<&str> {
-        let progress = |line: &&str| PROGRESS.iter().any(|start| line.starts_with(start));
+        let progress = |line: &&str| {
+            let text = line.split_once(": ").map_or(*line, |(_, text)| text);
+            PROGRESS.iter().any(|start| text.starts_with(start))
+        };
         self.err.lines().filter(|line| !progress(line)).collect()
     }
 
@@ -97,6 +101,41 @@ pub fn finish(mut child: Child) -> Ran {
         out: out.join().unwrap(),
         err: err.join().unwrap(),
     }
+}
+
+/// Runs a refresh on a terminal (script, of Debian's base) and types `answers` once it asks.
+pub fn answered(places: &[&Place], answers: &str) -> (Option<i32>, String) {
+    let helper = env!("CARGO_BIN_EXE_sugar-cellar-helper");
+    // In the shell's place: a shell that waits dies of the Ctrl-C itself.
+    let mut line = format!("exec '{helper}' refresh");
+    for place in places {
+        line += &format!(" '{}'", place.stick().display());
+    }
+    let mut script = Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env("LC_ALL", "C.UTF-8")
+        .env("SHELL", "/bin/sh")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(script.stdout.take().unwrap());
+    let mut typed = script.stdin.take().unwrap();
+    let mut said = Vec::new();
+    // The question ends without a line's end.
+    while !String::from_utf8_lossy(&said).contains("[y/N]") {
+        let more = out.fill_buf().unwrap();
+        assert!(!more.is_empty(), "{}", String::from_utf8_lossy(&said));
+        let length = more.len();
+        said.extend_from_slice(more);
+        out.consume(length);
+    }
+    typed.write_all(answers.as_bytes()).unwrap();
+    std::io::copy(&mut out, &mut said).unwrap();
+    (
+        script.wait().unwrap().code(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
 }
 
 /// A folder for one test with a practice stick of its own in it, as `stick`.

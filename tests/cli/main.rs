@@ -11,4 +11,5 @@ mod hostile;
 mod jobs;
 mod kinds;
 mod replaced;
+mod several;
 mod translations;

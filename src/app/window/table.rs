@@ -9,12 +9,13 @@ use crate::receipt::{self, Line};
 use crate::route::{self, Verb};
 use crate::trouble::Problem;
 use crate::words::{self, fill, plain};
-use crate::{agent, dialogs, history, lanes};
+use crate::{agent, dialogs, history};
 use adw::prelude::*;
 use adw::subclass::prelude::*;
 use gettextrs::gettext;
 use gtk::{gio, glib};
 use std::collections::BTreeMap;
+use sugar_cellar::lanes::Lanes;
 use sugar_cellar::protocol::{Event, ImageKind, OverlayKind, OverlayState, Status};
 
 /// The sticks on the table.
@@ -52,7 +53,7 @@ impl Window {
             .filter(|stick| stick.kind != Kind::Booted)
             .collect();
         let ports = sticks.iter().map(|stick| stick.port.as_deref());
-        let apart = lanes::apart(ports, turns::most());
+        let apart = Lanes::new(ports.enumerate(), turns::most()).at_once() > 1;
         self.imp().table_page.lay(&sticks, apart);
         self.imp().table.replace(Table {
             sticks: sticks.clone(),

@@ -4,7 +4,6 @@ use super::Window;
 use super::sticks::access;
 use crate::client::{Job, Update};
 use crate::known::{Kind, Known};
-use crate::lanes::Lanes;
 use crate::message::Message;
 use crate::receipt::Line;
 use crate::route::{self, Verb};
@@ -19,6 +18,7 @@ use futures_util::stream::FuturesUnordered;
 use gettextrs::gettext;
 use gtk::glib;
 use std::num::NonZeroUsize;
+use sugar_cellar::lanes::Lanes;
 use sugar_cellar::protocol::{Event, Status};
 
 /// A stick's refresh that ended well.
@@ -239,7 +239,7 @@ async fn take_turns(window: &glib::WeakRef<Window>, mut lanes: Lanes) -> Option<
         if here.imp().table.borrow().stop {
             lanes.stop().into_iter().for_each(|place| here.left(place));
         }
-        while let Some(place) = lanes.next() {
+        while let Some(place) = lanes.begin() {
             let (window, asking) = (here.clone(), &asking);
             at_work.push(async move { (place, window.refresh_at(place, asking).await) });
         }

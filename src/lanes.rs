@@ -1,11 +1,11 @@
-//! Whose turn it is where several sticks are refreshed at once. No GTK here.
+//! Whose turn it is where several sticks are refreshed at once.
 //!
 //! Sticks behind one port of the computer, by a hub or as partitions of one stick, share that port's
 //! line: they take turns. So do those without a port (folders, image files, practice sticks), which
 //! mostly lie on one disk. Different ports go side by side, no more of them at once than the computer has
 //! processors: each refresh compresses, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A port of the computer; none for what is not plugged in.
 type Port = Option<String>;
@@ -16,17 +16,10 @@ fn root(port: Option<&str>) -> Port {
     Some(root.to_owned())
 }
 
-/// Whether any two of sticks in these ports may go side by side.
-pub fn apart<'a>(ports: impl IntoIterator<Item = Option<&'a str>>, most: usize) -> bool {
-    let mut roots = ports.into_iter().map(root);
-    let first = roots.next();
-    most > 1 && roots.any(|root| Some(root) != first)
-}
-
 /// Sticks that wait, and those at work.
 #[derive(Debug)]
 pub struct Lanes {
-    /// By their places on the table.
+    /// By their places.
     waiting: BTreeMap<usize, Port>,
     working: BTreeMap<usize, Port>,
     most: usize,
@@ -46,8 +39,19 @@ impl Lanes {
         }
     }
 
-    /// The next whose turn it is, which is at work then; none before another is done.
-    pub fn next(&mut self) -> Option<usize> {
+    /// How many of those that wait are at work at once, where all goes well.
+    pub fn at_once(&self) -> usize {
+        let ports: BTreeSet<&Port> = self.waiting.values().collect();
+        ports.len().min(self.most)
+    }
+
+    /// Whether any waits.
+    pub fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Begins with the next whose turn it is; none before another is done.
+    pub fn begin(&mut self) -> Option<usize> {
         if self.working.len() >= self.most {
             return None;
         }
@@ -79,7 +83,7 @@ mod tests {
     }
 
     fn all(lanes: &mut Lanes) -> Vec<usize> {
-        std::iter::from_fn(|| lanes.next()).collect()
+        std::iter::from_fn(|| lanes.begin()).collect()
     }
 
     #[test]
@@ -88,13 +92,13 @@ mod tests {
         let mut lanes = lanes(&ports, 8);
         assert_eq!(all(&mut lanes), [0, 3]);
         lanes.done(3);
-        assert_eq!(lanes.next(), None);
+        assert_eq!(lanes.begin(), None);
         lanes.done(0);
         assert_eq!(all(&mut lanes), [1]);
         lanes.done(1);
         assert_eq!(all(&mut lanes), [2]);
         lanes.done(2);
-        assert_eq!(lanes.next(), None);
+        assert_eq!(lanes.begin(), None);
     }
 
     #[test]
@@ -127,17 +131,19 @@ mod tests {
         assert_eq!(all(&mut lanes), [0]);
         assert_eq!(lanes.stop(), [1, 2]);
         lanes.done(0);
-        assert_eq!(lanes.next(), None);
+        assert_eq!(lanes.begin(), None);
     }
 
     #[test]
-    fn whether_any_go_side_by_side() {
+    fn how_many_go_side_by_side() {
         let (one, hub, two) = (Some("1-4.1"), Some("1-4.2"), Some("1-5"));
-        assert!(apart([one, two], 2));
-        assert!(apart([one, None], 2));
-        assert!(!apart([one, hub], 2));
-        assert!(!apart([None, None], 2));
-        assert!(!apart([one, two], 1));
-        assert!(!apart([], 4));
+        let at_once = |ports: &[Option<&str>], most| lanes(ports, most).at_once();
+        assert_eq!(at_once(&[one, two, hub, None], 8), 3);
+        assert_eq!(at_once(&[one, two, hub, None], 2), 2);
+        assert_eq!(at_once(&[one, None], 2), 2);
+        assert_eq!(at_once(&[one, hub], 2), 1);
+        assert_eq!(at_once(&[None, None], 2), 1);
+        assert_eq!(at_once(&[one, two], 1), 1);
+        assert_eq!(at_once(&[], 4), 0);
     }
 }
