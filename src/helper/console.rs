@@ -99,7 +99,7 @@ impl Console {
             return;
         }
         match serde_json::to_string(value) {
-            Ok(line) => self.line(&line),
+            Ok(line) => self.line(&figures::escaped(&line)),
             Err(error) => log::error!("a line could not be written as JSON: {error}"),
         }
     }

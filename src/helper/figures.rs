@@ -19,13 +19,30 @@ pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
 /// Names and labels come from sticks: what a terminal would take for a command, or for another
 /// line, is replaced by U+FFFD.
 pub fn shown(value: &str) -> String {
-    let good = |letter: char| match letter {
-        // Letters that turn the text around them about.
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
-        _ if letter.is_control() => char::REPLACEMENT_CHARACTER,
-        _ => letter,
+    let good = |letter: char| match commands(letter) {
+        true => char::REPLACEMENT_CHARACTER,
+        false => letter,
     };
     value.chars().map(good).collect()
+}
+
+/// A line of JSON in which every such letter is escaped. JSON itself has only those below U+0020
+/// escaped, and programs' lines are read by people, too. None of them can lie outside a string.
+pub fn escaped(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    for letter in json.chars() {
+        match commands(letter) {
+            // All of them are below U+10000.
+            true => line.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            false => line.push(letter),
+        }
+    }
+    line
+}
+
+/// Whether a terminal does something at this letter, or turns the text around it about.
+fn commands(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// "1.5 GB"
@@ -145,6 +162,14 @@ mod tests {
             fill("{a}!", &[("a", "\u{1b}[2Jx\ny")]),
             "\u{fffd}[2Jx\u{fffd}y!"
         );
+    }
+
+    #[test]
+    fn nor_is_one_in_json() {
+        let name = "\u{1b}\u{7f}\u{9b}2J\u{202e}\u{2069}é\n";
+        let line = escaped(&serde_json::to_string(name).unwrap());
+        assert_eq!(line, r#""\u001b\u007f\u009b2J\u202e\u2069é\n""#);
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), name);
     }
 
     #[test]

@@ -267,8 +267,8 @@ impl Fat {
         })
     }
 
-    /// The label entry of the root folder.
-    fn label(&self, source: &dyn ReadAt, size: Bytes) -> io::Result<Option<String>> {
+    /// The label entry of the root folder, as it stands there.
+    fn label(&self, source: &dyn ReadAt, size: Bytes) -> io::Result<Option<Vec<u8>>> {
         let mut cluster = match self.root {
             Root::Fixed(entries) => return label_among(source, size, self.data, entries),
             Root::Chain(first) => first,
@@ -305,7 +305,8 @@ fn fat(source: &dyn ReadAt, head: &[u8], size: Bytes) -> io::Result<Option<FileS
     });
     let boot_label = marked.then(|| text(&named[4..])).flatten();
     let label = match fat.label(source, size)? {
-        Some(label) => Some(label),
+        // Also where it is no text of ours: then it has another label than the boot sector's.
+        Some(label) => text(&label),
         None => boot_label.filter(|label| label != "NO NAME"),
     };
     Ok(Some(FileSystem {
@@ -333,7 +334,7 @@ fn label_among(
     size: Bytes,
     at: u64,
     entries: usize,
-) -> io::Result<Option<String>> {
+) -> io::Result<Option<Vec<u8>>> {
     let length = entries.min(FAT_ENTRIES) * 32;
     let Some(folder) = read(source, size, at, length)? else {
         return Ok(None);
@@ -347,7 +348,7 @@ fn label_among(
         let long_name = attributes & 0x3f == 0x0f;
         // A volume label, and no folder.
         if first != 0xe5 && clusters == 0 && !long_name && attributes & 0x18 == 0x08 {
-            return Ok(text(&entry[..11]));
+            return Ok(Some(entry[..11].to_vec()));
         }
     }
     Ok(None)
@@ -423,6 +424,22 @@ mod tests {
             return;
         };
         assert_eq!(found(&image).label, None);
+    }
+
+    /// Windows writes a new label into the root folder alone.
+    #[test]
+    fn a_fat_with_a_new_label_has_lost_its_old_one() {
+        let arguments = ["-F", "32", "-n", "SOAS"];
+        let Some(mut image) = made(64 << 20, "mkfs.vfat", &arguments) else {
+            return;
+        };
+        let fat = Fat::parse(&image, Bytes(image.len() as u64)).unwrap();
+        let entry = fat.data as usize;
+        assert_eq!(image[entry..entry + 11], *b"SOAS       ");
+        for (written, label) in [(b"ESCUELA    ", Some("ESCUELA")), (b"\x90COLE      ", None)] {
+            image[entry..entry + 11].copy_from_slice(written);
+            assert_eq!(found(&image).label.as_deref(), label);
+        }
     }
 
     #[test]

@@ -98,8 +98,13 @@ fn permissions_stay() {
 fn names_are_no_commands_to_the_terminal() {
     let place = Place::new();
     let live_os = place.stick().join("LiveOS");
-    fs::write(live_os.join("overlay-\u{1b}[31m\n\u{202e}-0000-0000"), "x").unwrap();
-    let odd = std::ffi::OsString::from_vec(b"/nowhere\x1b[2J\n\xff/stick".to_vec());
+    fs::write(
+        live_os.join("overlay-\u{1b}[31m\n\u{9b}\u{202e}-0000-0000"),
+        "x",
+    )
+    .unwrap();
+    let odd =
+        std::ffi::OsString::from_vec(b"/nowhere\x1b[2J\n\xff\xc2\x9b\xe2\x80\xae/stick".to_vec());
     for contract in taking() {
         for stick in [place.stick().into_os_string(), odd.clone()] {
             let said = contract.on(&stick, false);
@@ -107,7 +112,13 @@ fn names_are_no_commands_to_the_terminal() {
             let harmless =
                 |letter: char| letter == '\n' || !letter.is_control() && letter != '\u{202e}';
             assert!(all.chars().all(harmless), "{}: {all:?}", contract.verb);
-            contract.on(&stick, true).json();
+            let said = contract.on(&stick, true);
+            said.json();
+            assert!(
+                said.out.chars().all(harmless),
+                "{}: {said:?}",
+                contract.verb
+            );
         }
     }
 }

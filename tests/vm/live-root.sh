@@ -1,6 +1,7 @@
 #!/bin/sh
 # live-root.sh DIR KERNEL: a live system like those on sticks, below DIR: a small Debian with systemd in
-# squashfs.img, and the initramfs that dracut makes for the kernel unpacked in KERNEL. Needs root.
+# squashfs.img, and the initramfs that dracut makes for the kernel unpacked in KERNEL; in initrd-invalidates
+# as dracut 043 and older made it. Needs root.
 set -eu
 
 dir=$1
@@ -53,4 +54,20 @@ dracut --force --quiet --no-hostonly --no-hostonly-cmdline --nofscks --no-early-
     tail -n 20 "$dir/dracut.log"
     exit 1
 }
+
+# dracut 043 and older asked for no `O`: the kernel marked a store that ran full as invalid. The kernel
+# unpacks archives one after the other, each from a multiple of 4: the later script is the one that is left.
+old=$dir/old/usr/sbin/dmsquash-live-root
+mkdir -p "${old%/*}"
+zstdcat "$dir/initrd" | cpio -i --quiet --to-stdout usr/sbin/dmsquash-live-root >"$dir/dmsquash-live-root"
+sed 's/"\$over" PO 8 | dmsetup create live-rw$/"$over" P 8 | dmsetup create live-rw/' "$dir/dmsquash-live-root" >"$old"
+chmod 755 "$old"
+if cmp -s "$dir/dmsquash-live-root" "$old"; then
+    echo "dracut's script names its table otherwise than this one knows"
+    exit 1
+fi
+cp "$dir/initrd" "$dir/initrd-invalidates"
+truncate -s %4 "$dir/initrd-invalidates"
+(cd "$dir/old" && find . | cpio -o -H newc --quiet) >>"$dir/initrd-invalidates"
+rm -rf "$dir/old"
 touch "$dir/$complete"
