@@ -13,7 +13,7 @@ use crate::refresh::{self, Kernel, Options};
 use crate::sources::{Target, Use};
 use crate::squash::Compression;
 use crate::stick::{Access, Caller, Host};
-use crate::storage::DiskFolder;
+use crate::storage::{DiskFolder, confined};
 use std::collections::BTreeMap;
 use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Path, PathBuf};
@@ -334,18 +334,26 @@ impl<'a> Run<'a> {
         let (used, threads) = (opened.used(), self.threads);
         let work = |progress: &dyn Progress| {
             let target = opened.target();
-            // What an earlier one left, that was cut. The running system's list is left alone.
-            match used {
-                Use::AtRest => refresh::recover(target, threads, &opened, progress)?,
-                Use::Running => refresh::settle(target.folder, threads, &opened, progress)?,
+            let write = || {
+                // What an earlier one left, that was cut. The running system's list is left alone.
+                match used {
+                    Use::AtRest => refresh::recover(target, threads, &opened, progress)?,
+                    Use::Running => refresh::settle(target.folder, threads, &opened, progress)?,
+                };
+                let plan = choices.plan(target, scratch.as_ref(), used, threads, progress)?;
+                let needed = plan.is_needed();
+                let ready = needed.then(|| plan.ready()).transpose()?;
+                let refresh = |ready| refresh::refresh(ready, &opened, progress);
+                ready.map(refresh).transpose()
             };
-            let plan = choices.plan(target, scratch.as_ref(), used, threads, progress)?;
-            let mut sum = None;
-            if plan.is_needed() {
-                sum = Some(refresh::refresh(plan.ready()?, &opened, progress)?);
-                if used == Use::Running {
-                    finish::arrange().map_err(Error::unfinished)?;
-                }
+            let folders: Vec<_> = [target.folder].into_iter().chain(&scratch).collect();
+            let sum = match choices.engine {
+                Engine::Direct => confined(&folders, write)?,
+                // It works by devices of its own.
+                Engine::Kernel => write()?,
+            };
+            if used == Use::Running && sum.is_some() {
+                finish::arrange().map_err(Error::unfinished)?;
             }
             Ok((opened.look()?, sum))
         };

@@ -11,6 +11,7 @@ use crate::protocol::Stage;
 use crate::refresh::{Recovered, recover};
 use crate::sources::Use;
 use crate::stick::Access;
+use crate::storage::confined;
 use crate::tidy;
 use std::path::{Path, PathBuf};
 
@@ -46,11 +47,14 @@ pub fn give_back(stick: &Path, name: &str, console: &Console) -> Result<Exit> {
         return at_shutdown(&opened, name, console);
     }
     let work = |progress: &dyn Progress| {
-        // Putting a cut refresh right tidies as well.
-        if recover(opened.target(), super::threads(), &opened, progress)? == Recovered::Nothing {
-            tidy::stick(opened.target(), &opened, progress)?;
-        }
-        opened.look()
+        let target = opened.target();
+        confined(&[target.folder], || {
+            // Putting a cut refresh right tidies as well.
+            if recover(target, super::threads(), &opened, progress)? == Recovered::Nothing {
+                tidy::stick(target, &opened, progress)?;
+            }
+            opened.look()
+        })
     };
     let (after, seconds) = jobs.run(name, SHARES, work)?;
     let (before, after) = (opened.before.status.clone(), after.status);

@@ -29,6 +29,8 @@ const EXT4_KEPT: u64 = 4096;
 const EXFAT_MAGIC: i64 = 0x2011_bab0;
 /// `statfs` types of file systems in memory (linux/magic.h, TMPFS_MAGIC, RAMFS_MAGIC).
 const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+/// Where root asks the kernel to forget what it keeps in memory (Documentation/admin-guide/sysctl/vm.rst).
+pub(super) const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 /// A FAT file's length is a 32-bit number.
 const FAT_FILE_LIMIT: Bytes = Bytes(u32::MAX as u64);
 
@@ -230,6 +232,12 @@ impl DiskFolder {
     }
 }
 
+impl AsFd for DiskFolder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+}
+
 impl From<OwnedFd> for DiskFolder {
     /// Of a folder that is open already, for reading.
     fn from(folder: OwnedFd) -> DiskFolder {
@@ -351,7 +359,7 @@ impl Folder for DiskFolder {
         if !self.is_fat()? {
             return Ok(());
         }
-        match std::fs::write("/proc/sys/vm/drop_caches", "3") {
+        match std::fs::write(DROP_CACHES, "3") {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
             other => other,
         }

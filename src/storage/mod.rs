@@ -5,9 +5,11 @@
 //! fails any call ([`fault`]).
 
 pub mod beneath;
+mod confined;
 mod disk;
 pub mod fault;
 
+pub use confined::confined;
 pub use disk::{DiskFile, DiskFolder};
 
 use crate::units::Bytes;
