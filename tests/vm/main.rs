@@ -13,6 +13,7 @@ mod booted;
 mod borrowed;
 mod cleaned;
 mod commands;
+mod crafted;
 mod cut;
 mod engines;
 mod experiments;

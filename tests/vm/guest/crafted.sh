@@ -1,0 +1,63 @@
+# What comes of a stick with odd entries in its folders. shellcheck shell=dash
+
+# helper ARGUMENTS...: with a head line that tells how it ended.
+helper() {
+    ended=0
+    sugar-cellar-helper "$@" </dev/null >/run/said 2>&1 || ended=$?
+    printf '\n<<%s %s %s>>\n' "$name" "$ended" "$*"
+    cat /run/said
+}
+
+# A copy of all of it, and that nothing in it has changed since. What is kept in memory of the device
+# knows nothing of what is written to its files.
+keep() {
+    blockdev --flushbufs "$disk"
+    cat "$disk" >/run/before
+}
+
+unchanged() {
+    blockdev --flushbufs "$disk"
+    cmp "$disk" /run/before
+}
+
+# All beside LiveOS, which may not even be looked at.
+outside() {
+    mount -t vfat -o ro "$disk" /mnt
+    (cd /mnt && echo * && md5sum photo.jpg)
+    umount /mnt
+}
+
+# try DEVICE NAME: every command on it.
+try() {
+    disk=$1 name=$2
+    outside >/run/outside
+    keep
+    for verb in status plan check explain; do
+        helper $verb "$disk"
+        helper $verb "$disk" --json
+    done
+    unchanged
+
+    # As its own system has it, with names in another encoding.
+    mkdir -p /run/initramfs/live
+    mount -t vfat -o ro "$disk" /run/initramfs/live
+    helper list
+    helper list --json
+    helper status live
+    helper status live --json
+    umount /run/initramfs/live
+
+    for verb in tidy enlarge refresh; do
+        case $verb in
+        tidy) set -- ;;
+        enlarge) set -- +1M ;;
+        refresh) set -- --yes ;;
+        esac
+        keep
+        helper $verb "$disk" "$@"
+        [ $ended = 0 ] || unchanged
+        helper $verb "$disk" "$@" --json
+        [ $ended = 0 ] || unchanged
+    done
+    outside | cmp - /run/outside
+}
