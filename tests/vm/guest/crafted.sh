@@ -27,15 +27,22 @@ outside() {
     umount /mnt
 }
 
+# changes ARGUMENTS...: what may change it, unless it fails.
+changes() {
+    helper "$@"
+    if [ $ended = 0 ]; then keep; else unchanged; fi
+}
+
 # try DEVICE NAME: every command on it.
 try() {
     disk=$1 name=$2
     outside >/run/outside
     keep
-    for verb in status plan check explain; do
+    for verb in plan check explain; do
         helper $verb "$disk"
-        helper $verb "$disk" --json
     done
+    helper status "$disk"
+    helper status "$disk" --json
     unchanged
 
     # As its own system has it, with names in another encoding.
@@ -47,17 +54,8 @@ try() {
     helper status live --json
     umount /run/initramfs/live
 
-    for verb in tidy enlarge refresh; do
-        case $verb in
-        tidy) set -- ;;
-        enlarge) set -- +1M ;;
-        refresh) set -- --yes ;;
-        esac
-        keep
-        helper $verb "$disk" "$@"
-        [ $ended = 0 ] || unchanged
-        helper $verb "$disk" "$@" --json
-        [ $ended = 0 ] || unchanged
-    done
+    changes tidy "$disk"
+    changes enlarge "$disk" +1M --json
+    changes refresh "$disk" --yes --json
     outside | cmp - /run/outside
 }
