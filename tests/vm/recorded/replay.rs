@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 use sugar_cellar::error::{Error, Part};
 use sugar_cellar::refresh::SECOND;
@@ -207,13 +207,22 @@ fn state(base: &[u8], log: &[u8], requests: &[Request], seed: u64) -> Vec<u8> {
     cuts.device
 }
 
+/// Held alone by who begins a program: until that has begun, it holds the locks of all sticks that are
+/// open in other threads.
+static OPEN: RwLock<()> = RwLock::new(());
+
 /// What ext4 itself does not promise: its own superblock and its journal's are longer than a sector,
 /// and torn, they are not mounted. Its checker mends them.
 fn mend(stick: &Path) -> bool {
-    match Stick::open(stick, Access::Write) {
+    let opened = {
+        let _open = OPEN.read().unwrap();
+        Stick::open(stick, Access::Write).map(drop)
+    };
+    match opened {
         Err(Error::Damaged { part, detail })
             if part == Part::Disk && detail.contains("ext4: Bad message") =>
         {
+            let _alone = OPEN.write().unwrap();
             let checked = Command::new("e2fsck").arg("-fy").arg(stick).output();
             // 1: errors were corrected.
             assert_eq!(checked.unwrap().status.code(), Some(1));
@@ -237,6 +246,7 @@ fn live_on(
     learner: &Learner,
     seed: u64,
 ) -> std::result::Result<FatChain, String> {
+    let _open = OPEN.read().unwrap();
     let mut learner = learner.clone();
     let mut random = Random::new(seed);
     match Stick::open(stick, Access::Read).and_then(|stick| status::look(&stick)) {
