@@ -1,9 +1,24 @@
-//! Work on the blocks of an image, on several cores.
+//! Work on several cores: on the blocks of an image, or on anything that threads share out.
 
 use crate::error::{Error, Part, Result};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Does `work` on `threads` threads, of which this is one, until it is done on each.
+pub(crate) fn on_threads(threads: usize, work: impl Fn() + Sync) {
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            // Without memory for another thread, those that there are do it.
+            let spawned = std::thread::Builder::new().spawn_scoped(scope, &work);
+            if let Err(error) = spawned {
+                log::info!("no more threads: {error}");
+                break;
+            }
+        }
+        work();
+    });
+}
 
 /// Calls `work` for all of `0..blocks`, in runs of at most `run` neighbours, from `threads`
 /// threads. Each thread makes its own `state` once. The first error ends it and is returned.
@@ -32,17 +47,7 @@ pub(crate) fn over_blocks<T>(
             }
         }
     };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            // Without memory for another thread, those that there are do it.
-            let spawned = std::thread::Builder::new().spawn_scoped(scope, one_thread);
-            if let Err(error) = spawned {
-                log::info!("no more threads: {error}");
-                break;
-            }
-        }
-        one_thread();
-    });
+    on_threads(threads, one_thread);
     match failure.into_inner() {
         Ok(None) => Ok(()),
         Ok(Some(error)) => Err(error),

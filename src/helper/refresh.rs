@@ -212,8 +212,8 @@ pub fn run(args: &Args, console: &Console) -> Exit {
         let run = Run::new(args, &jobs, console, &lanes(args, &ends));
         for (place, stick) in args.sticks.iter().enumerate() {
             match run.agreed(stick) {
-                Ok(opened) => {
-                    held.insert(place, opened);
+                Ok(one) => {
+                    held.insert(place, one);
                 }
                 Err(exit) => {
                     ends.insert(place, exit);
@@ -226,9 +226,9 @@ pub fn run(args: &Args, console: &Console) -> Exit {
     let held = Mutex::new(held);
     ends.extend(turns::take(lanes, |place| {
         let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = held.remove(&place);
+        let one = held.remove(&place);
         drop(held);
-        run.one(&args.sticks[place], opened)
+        run.one(&args.sticks[place], one)
     }));
     // One stick's failure stops none of the others; the first one is what is told at the end.
     let worst = ends.into_values().find(|exit| *exit != Exit::Done);
@@ -252,6 +252,12 @@ fn lanes(args: &Args, ends: &BTreeMap<usize, Exit>) -> Lanes {
     Lanes::new(ports, most)
 }
 
+/// A stick that is held, and the scratch folder for it.
+struct Held {
+    opened: Opened,
+    scratch: Option<DiskFolder>,
+}
+
 /// What all sticks of a command line share.
 struct Run<'a> {
     args: &'a Args,
@@ -273,25 +279,25 @@ impl<'a> Run<'a> {
     }
 
     /// The stick, held from now on, where its plan is agreed to; else how it ended.
-    fn agreed(&self, path: &Path) -> std::result::Result<Opened, Exit> {
+    fn agreed(&self, path: &Path) -> std::result::Result<Held, Exit> {
         let name = named(path);
-        let opened = self.open(&name, path);
-        let opened = opened.map_err(|error| self.console.failed(&name, &error))?;
-        match self.ask(&name, &opened) {
-            Ok(Exit::Done) => Ok(opened),
+        let held = self.open(&name, path);
+        let held = held.map_err(|error| self.console.failed(&name, &error))?;
+        match self.ask(&name, &held) {
+            Ok(Exit::Done) => Ok(held),
             other => Err(self.console.end(&name, other)),
         }
     }
 
     /// Refreshes a stick, which may be `held` already.
-    fn one(&self, path: &Path, held: Option<Opened>) -> Exit {
+    fn one(&self, path: &Path, held: Option<Held>) -> Exit {
         let name = named(path);
-        let opened = held.map_or_else(|| self.open(&name, path), Ok);
-        let refreshed = opened.and_then(|opened| self.refresh(&name, opened));
+        let held = held.map_or_else(|| self.open(&name, path), Ok);
+        let refreshed = held.and_then(|held| self.refresh(&name, held));
         self.console.end(&name, refreshed.map(|()| Exit::Done))
     }
 
-    fn open(&self, name: &str, path: &Path) -> Result<Opened> {
+    fn open(&self, name: &str, path: &Path) -> Result<Held> {
         let scratch = self.args.choices.scratch()?;
         let open = |progress: &dyn Progress| {
             Opened::completed(
@@ -307,15 +313,15 @@ impl<'a> Run<'a> {
             finish::arrange()?;
             return Err(Error::Waiting);
         }
-        Ok(opened)
+        Ok(Held { opened, scratch })
     }
 
     /// Shows what a refresh would do, and asks; `Done` where it is to be done.
-    fn ask(&self, name: &str, opened: &Opened) -> Result<Exit> {
+    fn ask(&self, name: &str, held: &Held) -> Result<Exit> {
         let choices = &self.args.choices;
-        let scratch = choices.scratch()?;
         let look = |progress: &dyn Progress| {
-            plan::draw(opened, choices, scratch.as_ref(), self.threads, progress)
+            let scratch = held.scratch.as_ref();
+            plan::draw(&held.opened, choices, scratch, self.threads, progress)
         };
         let (planned, _) = self.jobs.run(name, &[(Stage::Check, 1)], look)?;
         self.say(name, &tell::plan(&planned));
@@ -328,9 +334,9 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn refresh(&self, name: &str, opened: Opened) -> Result<()> {
+    fn refresh(&self, name: &str, held: Held) -> Result<()> {
+        let Held { opened, scratch } = held;
         let choices = &self.args.choices;
-        let scratch = choices.scratch()?;
         let (used, threads) = (opened.used(), self.threads);
         let work = |progress: &dyn Progress| {
             let target = opened.target();
@@ -341,10 +347,10 @@ impl<'a> Run<'a> {
                     Use::Running => refresh::settle(target.folder, threads, &opened, progress)?,
                 };
                 let plan = choices.plan(target, scratch.as_ref(), used, threads, progress)?;
-                let needed = plan.is_needed();
-                let ready = needed.then(|| plan.ready()).transpose()?;
-                let refresh = |ready| refresh::refresh(ready, &opened, progress);
-                ready.map(refresh).transpose()
+                if !plan.is_needed() {
+                    return Ok(None);
+                }
+                refresh::refresh(plan.ready()?, &opened, progress).map(Some)
             };
             let folders: Vec<_> = [target.folder].into_iter().chain(&scratch).collect();
             let sum = match choices.engine {

@@ -1,6 +1,7 @@
 //! Several sticks side by side, each on a thread, as their lanes allow.
 
 use crate::lanes::Lanes;
+use crate::parallel::on_threads;
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -18,17 +19,7 @@ pub fn take<R: Send>(lanes: Lanes, work: impl Fn(usize) -> R + Sync) -> BTreeMap
             lock(&results).insert(turn.place, result);
         }
     };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            // Without memory for another thread, those that there are do it.
-            let spawned = std::thread::Builder::new().spawn_scoped(scope, one_thread);
-            if let Err(error) = spawned {
-                log::info!("no more threads: {error}");
-                break;
-            }
-        }
-        one_thread();
-    });
+    on_threads(threads, one_thread);
     results.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -38,9 +38,13 @@ pub(super) fn available<F: Folder>(
         return Ok(Bytes(0));
     }
     // Holes give nothing back.
+    Ok(taken(target)?.saturating_sub(size::shortened(list, reserve)?))
+}
+
+/// What the overlay takes on the stick.
+fn taken<F: Folder>(target: Target<'_, F>) -> Result<Bytes> {
     let taken = target.folder.taken(target.overlay);
-    let taken = taken.doing("asking how much the overlay takes")?;
-    Ok(taken.saturating_sub(size::shortened(list, reserve)?))
+    taken.doing("asking how much the overlay takes")
 }
 
 /// Borrows it; gives the list as it reads then, which is the same in a shorter store.
@@ -93,9 +97,7 @@ pub fn give_back<F: Folder>(target: Target<'_, F>, guard: &dyn Guard) -> Result<
             // What the image has grown by cannot come back.
             let free = folder.free().doing("asking for the free space")?;
             // What a growth that was cut took behind the end, the next one takes again.
-            let taken = folder.taken(target.overlay);
-            let taken = taken.doing("asking how much the overlay takes")?;
-            let most = now.max(taken) + free.saturating_sub(SPARE);
+            let most = now.max(taken(target)?) + free.saturating_sub(SPARE);
             size::grow(&store, &list, Bytes(bytes).min(most))?;
         }
         // Nothing was borrowed yet, or not from this overlay.

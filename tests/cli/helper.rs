@@ -138,6 +138,36 @@ pub fn answered(places: &[&Place], answers: &str) -> (Option<i32>, String) {
     )
 }
 
+/// Runs `script` as root of a mount namespace of its own, with `$original`, a practice stick, and `$place`,
+/// the folder that it is in, and `$helper`; what it wrote to standard output and error. None, loudly, where nothing
+/// can be mounted.
+pub fn unshared(
+    place: &Place,
+    variables: &[(&str, &Path)],
+    script: &str,
+) -> Option<(String, String)> {
+    let out = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+        .env("original", place.stick())
+        .env("place", place.path())
+        .envs(variables.iter().copied())
+        .env("helper", env!("CARGO_BIN_EXE_sugar-cellar-helper"))
+        .env("LC_ALL", "C.UTF-8")
+        .env_remove("LANGUAGE")
+        .output();
+    let Ok(out) = out else {
+        eprintln!("SKIPPED: no unshare (package util-linux)");
+        return None;
+    };
+    let [said, err] = [out.stdout, out.stderr].map(|text| String::from_utf8(text).unwrap());
+    if err.contains("unshare") || err.contains("permission denied") {
+        eprintln!("SKIPPED: nothing can be mounted here: {err}");
+        return None;
+    }
+    assert!(out.status.success(), "{said}{err}");
+    Some((said, err))
+}
+
 /// A folder for one test with a practice stick of its own in it, as `stick`.
 pub struct Place {
     folder: tempfile::TempDir,

@@ -1,12 +1,11 @@
 //! A stick that holds only one image: nothing without consent, and what was cut is told and completed.
 
 use super::contracts::taking;
-use super::helper::{Place, Ran, everything, run};
+use super::helper::{Place, Ran, everything, run, unshared};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Seek, Write};
 use std::path::PathBuf;
-use std::process::Command;
 
 const NAME: &str = "sugar-cellar-00000000000000aa.img";
 
@@ -188,27 +187,9 @@ cp -r "$original/LiveOS" "$stick"
 code() { set +e; "$helper" "$@" </dev/null; echo "code $?"; set -e; }
 state() { (cd "$stick/LiveOS" && sha256sum *); ls "$scratch"; }
 "#;
-    let out = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
-        .arg(format!("{mount}{script}"))
-        .env("original", place.stick())
-        .env("place", place.path())
-        .env("scratch", scratch.path())
-        .env("helper", env!("CARGO_BIN_EXE_sugar-cellar-helper"))
-        .env("LC_ALL", "C.UTF-8")
-        .env_remove("LANGUAGE")
-        .output();
-    let Ok(out) = out else {
-        eprintln!("SKIPPED: no unshare (package util-linux)");
-        return None;
-    };
-    let said = String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap();
-    if said.contains("unshare") || said.contains("permission denied") {
-        eprintln!("SKIPPED: nothing can be mounted here: {said}");
-        return None;
-    }
-    assert!(out.status.success(), "{said}");
-    Some(said)
+    let variables = [("scratch", scratch.path())];
+    let (said, err) = unshared(&place, &variables, &format!("{mount}{script}"))?;
+    Some(said + &err)
 }
 
 #[test]

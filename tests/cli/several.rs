@@ -1,11 +1,11 @@
 //! Several sticks on one command line: in turns, or side by side as their ports allow.
 
-use super::helper::{Place, answered, command, everything, finish, run};
+use super::helper::{Place, answered, command, everything, finish, run, unshared};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 fn arguments<S: AsRef<OsStr>>(sticks: impl IntoIterator<Item = S>) -> Vec<OsString> {
     let sticks = sticks.into_iter().map(|stick| stick.as_ref().to_owned());
@@ -151,25 +151,9 @@ done
 mount --bind "$place/sys" /sys/dev/block
 exec "$helper" refresh --yes --json "$place/1-1.1" "$place/1-1.2" "$place/1-2" </dev/null
 "#;
-    let out = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
-        .env("original", place.stick())
-        .env("place", place.path())
-        .env("helper", env!("CARGO_BIN_EXE_sugar-cellar-helper"))
-        .env("LC_ALL", "C.UTF-8")
-        .env_remove("LANGUAGE")
-        .output();
-    let Ok(out) = out else {
-        eprintln!("SKIPPED: no unshare (package util-linux)");
+    let Some((said, _)) = unshared(&place, &[], script) else {
         return;
     };
-    let err = String::from_utf8(out.stderr).unwrap();
-    if err.contains("unshare") || err.contains("permission denied") {
-        eprintln!("SKIPPED: nothing can be mounted here: {err}");
-        return;
-    }
-    assert!(out.status.success(), "{err}");
-    let said = String::from_utf8(out.stdout).unwrap();
     let events: Vec<Value> = said
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))

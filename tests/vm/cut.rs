@@ -3,7 +3,7 @@
 
 use crate::harness::{self, Machine};
 use crate::model::small::{OVERLAY, Small, files};
-use crate::refreshed::Alone;
+use crate::refreshed::{Alone, options};
 use crate::sticks::ext4_disk;
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use sugar_cellar::error::Result;
 use sugar_cellar::overlay::{ExceptionStore, size};
 use sugar_cellar::progress::Silent;
-use sugar_cellar::refresh::{self, Options, SECOND};
+use sugar_cellar::refresh::{self, SECOND};
 use sugar_cellar::sources::{IMAGE, Target, Use};
 use sugar_cellar::storage::fault::{FaultFolder, Rules};
 use sugar_cellar::storage::{Folder, ReadAt};
@@ -51,7 +51,7 @@ const OPERATIONS: [Operation; 3] = [
     Operation {
         name: "enlarge",
         share: 2,
-        run: enlarge,
+        run: |folder| enlarge(target(folder)),
         next: &["refresh", "--yes"],
     },
 ];
@@ -64,19 +64,13 @@ fn target(folder: &FaultFolder) -> Target<'_, FaultFolder> {
 }
 
 fn refresh(folder: &FaultFolder) -> Result<()> {
-    let options = Options {
-        compression: None,
-        keep_deleted: false,
-        used: Use::AtRest,
-        reserve: refresh::RESERVE,
-        threads: 1,
-    };
-    let plan = refresh::plan(target(folder), options, &Silent)?;
+    let plan = refresh::plan(target(folder), options(Use::AtRest), &Silent)?;
     refresh::refresh(plan.ready()?, &Alone, &Silent).map(drop)
 }
 
-fn enlarge(folder: &FaultFolder) -> Result<()> {
-    let store = folder.open_writable(OVERLAY).unwrap();
+/// Makes the overlay longer by a MiB.
+pub fn enlarge<F: Folder>(target: Target<'_, F>) -> Result<()> {
+    let store = target.folder.open_writable(target.overlay).unwrap();
     let list = ExceptionStore::read(&store, None)?;
     size::grow(&store, &list, Bytes(store.size().unwrap().0 + (1 << 20))).map(|_| ())
 }

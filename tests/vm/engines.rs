@@ -3,7 +3,7 @@
 
 use crate::harness::{self, Machine, run};
 use crate::kernel_written::{figures, merge, read};
-use crate::refreshed::{Alone, Free, OVERLAY, check, compare, inner, live_os};
+use crate::refreshed::{Alone, Free, OVERLAY, check, compare, inner, live_os, options};
 use crate::sticks::{
     Disk, Format, KernelStatus, Written, copy, ext4_disk, named, parse_status, written,
 };
@@ -92,9 +92,8 @@ impl Case {
         let options = Options {
             compression: self.compression,
             keep_deleted: self.keep_deleted,
-            used: Use::AtRest,
-            reserve: sugar_cellar::refresh::RESERVE,
             threads: 2,
+            ..options(Use::AtRest)
         };
         let kernel = Kernel::new(Path::new("/data/scratch"))?;
         let plan = plan(target, options, progress)?.by_kernel(kernel)?;

@@ -32,6 +32,17 @@ pub fn live_os(stick: &Written, folder: &Path) -> PathBuf {
     live
 }
 
+/// As a refresh is by itself, on one core.
+pub fn options(used: Use) -> Options {
+    Options {
+        compression: None,
+        keep_deleted: false,
+        used,
+        reserve: sugar_cellar::refresh::RESERVE,
+        threads: 1,
+    }
+}
+
 fn refreshed(live: &Path, keep_deleted: bool) -> Result<()> {
     let folder = DiskFolder::open(live).unwrap();
     let target = Target {
@@ -39,11 +50,9 @@ fn refreshed(live: &Path, keep_deleted: bool) -> Result<()> {
         overlay: OVERLAY,
     };
     let options = Options {
-        compression: None,
         keep_deleted,
-        used: Use::AtRest,
-        reserve: sugar_cellar::refresh::RESERVE,
         threads: 2,
+        ..options(Use::AtRest)
     };
     let plan = plan(target, options, &Silent)?;
     if plan.is_needed() {

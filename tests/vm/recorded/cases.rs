@@ -1,15 +1,15 @@
 //! What is recorded: commands, and the sticks that they are given.
 
+use crate::cut::enlarge;
 use crate::model::learner::Learner;
 use crate::model::small::{OVERLAY, Small};
-use crate::refreshed::Alone;
+use crate::refreshed::{Alone, options};
 use crate::sticks::{Disk, Format};
 use std::fs::{self, File};
 use std::path::Path;
 use sugar_cellar::error::{Error, Part, Result};
-use sugar_cellar::overlay::{ExceptionStore, size};
 use sugar_cellar::progress::Silent;
-use sugar_cellar::refresh::{self, Options, SECOND};
+use sugar_cellar::refresh::{self, SECOND};
 use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
 use sugar_cellar::stick::Stick;
 use sugar_cellar::storage::fault::Rules;
@@ -115,11 +115,7 @@ const OPERATIONS: [Operation; 6] = [
         before: Before::Used,
         command: "enlarge STICK +1M",
         next: |stick, target| {
-            let store = target.folder.open_writable(target.overlay).unwrap();
-            let list = ExceptionStore::read(&store, None)?;
-            let more = Bytes(store.size().unwrap().0 + (1 << 20));
-            size::grow(&store, &list, more)?;
-            drop(store);
+            enlarge(target)?;
             refreshed(stick, target)
         },
     },
@@ -225,16 +221,6 @@ struct Ours<'a>(&'a Stick);
 impl Guard for Ours<'_> {
     fn still_ours(&self) -> Result<()> {
         self.0.check_again()
-    }
-}
-
-fn options(used: Use) -> Options {
-    Options {
-        compression: None,
-        keep_deleted: false,
-        used,
-        reserve: refresh::RESERVE,
-        threads: 1,
     }
 }
 
