@@ -95,7 +95,7 @@ pub fn give_back<F: Folder>(target: Target<'_, F>, guard: &dyn Guard) -> Result<
                 return Ok(true);
             }
             // What the image has grown by cannot come back.
-            let free = folder.free().doing("asking for the free space")?;
+            let free = folder.free_again().doing("asking for the free space")?;
             // What a growth that was cut took behind the end, the next one takes again.
             let most = now.max(taken(target)?) + free.saturating_sub(SPARE);
             size::grow(&store, &list, Bytes(bytes).min(most))?;

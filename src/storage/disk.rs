@@ -383,15 +383,19 @@ impl Folder for DiskFolder {
     }
 
     fn free(&self) -> io::Result<Bytes> {
+        let space = rustix::fs::fstatvfs(&self.folder)?;
+        Ok(Bytes(space.f_bavail.saturating_mul(space.f_frsize)))
+    }
+
+    fn free_again(&self) -> io::Result<Bytes> {
+        let free = self.free()?;
         let space = rustix::fs::fstatfs(&self.folder)?;
-        let mut blocks = space.f_bavail;
-        if space.f_type as i64 == EXT4_MAGIC && rustix::process::geteuid().is_root() {
-            // What is kept for root is there for root, as it was for who made the stick: without it,
-            // room that an overlay had and lent would not be seen to be free.
-            let kept = (space.f_blocks / 50).min(EXT4_KEPT);
-            blocks = blocks.max(space.f_bfree.saturating_sub(kept));
+        if space.f_type as i64 != EXT4_MAGIC || !rustix::process::geteuid().is_root() {
+            return Ok(free);
         }
-        Ok(Bytes(blocks.saturating_mul(space.f_bsize as u64)))
+        let kept = (space.f_blocks / 50).min(EXT4_KEPT);
+        let blocks = space.f_bfree.saturating_sub(kept);
+        Ok(free.max(Bytes(blocks.saturating_mul(space.f_bsize as u64))))
     }
 
     fn file_limit(&self) -> io::Result<Option<Bytes>> {

@@ -123,6 +123,12 @@ pub trait Folder: Send + Sync {
     /// Free bytes for whoever writes.
     fn free(&self) -> io::Result<Bytes>;
 
+    /// Free bytes for a file that had them before: to root, also of what a file system keeps for root.
+    /// Everything else leaves that alone.
+    fn free_again(&self) -> io::Result<Bytes> {
+        self.free()
+    }
+
     /// What a file takes on the device: less than its length where it has holes.
     fn taken(&self, name: &str) -> io::Result<Bytes>;
 
