@@ -153,7 +153,7 @@ impl Machine {
             files: cpio::Archive::new(),
             script: String::new(),
             limit: Duration::from_secs(900),
-            cut_at: None,
+            cut_at: Vec::new(),
             live: None,
         }
     }
@@ -168,7 +168,7 @@ pub struct Guest<'m> {
     files: cpio::Archive,
     script: String,
     limit: Duration,
-    cut_at: Option<String>,
+    cut_at: Vec<String>,
     live: Option<PathBuf>,
 }
 
@@ -212,9 +212,10 @@ impl Guest<'_> {
         self
     }
 
-    /// Cuts the power (kills QEMU) once the script, or the guest's console, has said `mark`.
+    /// Cuts the power (kills QEMU) once the script, or the guest's console, has said `mark`; or another
+    /// one, if called again.
     pub fn cut_at(mut self, mark: &str) -> Self {
-        self.cut_at = Some(mark.to_owned());
+        self.cut_at.push(mark.to_owned());
         self
     }
 
@@ -292,11 +293,12 @@ impl Guest<'_> {
             .spawn()
             .expect("starting qemu-system-x86_64: `make install-deps` installs it");
         let end = Running(child).watch(started + self.limit, || {
-            let mark = self.cut_at.as_ref();
-            mark.is_some_and(|mark| {
-                let there = |log: &Path| read(log).contains(mark.as_str());
-                there(&stdout) || there(&console)
-            })
+            if self.cut_at.is_empty() {
+                return false;
+            }
+            let said = [read(&stdout), read(&console)];
+            let there = |mark: &String| said.iter().any(|log| log.contains(mark));
+            self.cut_at.iter().any(there)
         });
         let end = match (end, read(&status).trim()) {
             (End::Died, "cut") => End::Cut,
