@@ -18,7 +18,12 @@ use crate::units::{Bytes, ChunkSize, Chunks};
 /// `Refused` for an invalid store. `Io`, with the kind of a full stick among it; the store
 /// is then as long as it was.
 pub fn grow(store: &dyn Storage, list: &ExceptionStore, length: Bytes) -> Result<Bytes> {
-    unchanged(store, list)?;
+    // A running system may list more meanwhile.
+    let now = ExceptionStore::read(store, None)?;
+    if !now.is_valid() || now.layout() != list.layout() {
+        let detail = "the overlay is marked invalid, or has other chunks than before";
+        return Err(Error::refused(Part::Overlay, detail));
+    }
     let old = store.size().doing("reading the overlay's size")?;
     let chunks = match list.layout().chunk().chunk_of(length) {
         trap if is_trap(list.layout(), trap) => trap.saturating_sub(Chunks(1)),
