@@ -163,7 +163,8 @@ impl<S: ReadAt> Sources<S> {
         Ok(sources)
     }
 
-    /// Makes the store valid again where the kernel gave it up; nothing that it lists changes.
+    /// Makes the store valid again where the kernel gave it up; nothing that it lists changes. What a
+    /// running system holds is left alone.
     ///
     /// # Errors
     /// As [`revive`]; the guard's.
@@ -175,7 +176,7 @@ impl<S: ReadAt> Sources<S> {
     where
         S: Storage,
     {
-        if self.list.is_valid() {
+        if self.used == Use::Running {
             return Ok(());
         }
         guard.still_ours()?;

@@ -216,6 +216,7 @@ fn the_whole_one_of_two_images_is_put_in_place() {
     fs::write(&image, &cut).unwrap();
     recover().unwrap();
     assert!(fs::read(&image).unwrap() == whole);
+    assert!(!second.exists());
     same_in_use(before, &stick.learner_has());
     // Neither is whole: nothing is touched.
     fs::write(&image, &cut).unwrap();

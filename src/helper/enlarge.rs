@@ -5,7 +5,7 @@ use super::job::Jobs;
 use super::opened::Opened;
 use super::{STICK, named, tell};
 use crate::error::{Doing, Error, Part, Result};
-use crate::overlay::{ExceptionStore, size};
+use crate::overlay::{ExceptionStore, revive, size};
 use crate::progress::Silent;
 use crate::protocol::OverlayState;
 use crate::refresh;
@@ -95,6 +95,8 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
         if opened.before.status.overlay.state == OverlayState::Invalid {
             Sources::open(target, Use::AtRest, false, &Silent)?.take_up(target, &opened)?;
         }
+        // The second image that a cut refresh left has the room that was lent.
+        refresh::settle(target.folder, super::threads(), &opened, &Silent)?;
         refresh::give_back(target, &opened)?;
     }
     let store = target
@@ -111,6 +113,11 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
             .file_limit()
             .doing("asking for the file size limit")?,
         image: opened.before.status.image.bytes,
+    };
+    // What an earlier run took up is perhaps not on the device.
+    let list = match opened.used() {
+        Use::AtRest => revive(&store, &list)?,
+        Use::Running => list,
     };
     let length = room.length(args.size)?;
     if jobs.cancelled() {

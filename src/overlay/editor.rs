@@ -9,7 +9,7 @@ use crate::error::{Doing, Error, Part, Result};
 use crate::storage::Storage;
 use crate::units::{Bytes, SECTOR};
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
+use std::ops::Range;
 
 const SECTOR_BYTES: usize = SECTOR as usize;
 /// At most so many sectors of the list are read or written at once.
@@ -24,6 +24,9 @@ pub(super) struct Editor<'a> {
 
 impl<'a> Editor<'a> {
     /// Reads the list anew and refuses unless it is the one that was decided upon.
+    ///
+    /// What an earlier run wrote, and could not make durable, is made durable first: the sectors that
+    /// differ on the device are those of the one batch whose sync failed.
     ///
     /// Also clears what lies behind the end mark in its area. Normally nothing does; but an
     /// area that the kernel was writing when the power failed may keep later sectors of it,
@@ -44,9 +47,11 @@ impl<'a> Editor<'a> {
             list,
             changed: BTreeSet::new(),
         };
-        if editor.find_behind()? {
-            editor.write()?;
-        }
+        editor.sync()?;
+        editor.find_stale(0..editor.listed_sectors())?;
+        editor.write()?;
+        editor.find_stale(editor.behind())?;
+        editor.write()?;
         Ok(editor)
     }
 
@@ -119,32 +124,51 @@ impl<'a> Editor<'a> {
         self.write()
     }
 
-    /// Whether anything but zeros lies behind the end mark in its area; notes those sectors.
-    fn find_behind(&mut self) -> Result<bool> {
+    /// The sectors that are full of entries.
+    fn listed_sectors(&self) -> u64 {
+        (self.list.entries.len() / SECTOR_ENTRIES) as u64
+    }
+
+    /// The sectors from the end mark's to the end of its area.
+    fn behind(&self) -> Range<u64> {
         if self.list.is_fresh() {
             // The kernel wipes the first area when it sets the store up.
-            return Ok(false);
+            return 0..0;
         }
-        let first = (self.list.entries.len() / SECTOR_ENTRIES) as u64;
-        let end = (first / self.area_sectors() + 1) * self.area_sectors();
-        let mut at = first;
-        while at < end {
-            let run = at..=(end - 1).min(at + RUN - 1);
-            at = run.end() + 1;
-            let found = self.read(&run)?;
+        let first = self.listed_sectors();
+        first..(first / self.area_sectors() + 1) * self.area_sectors()
+    }
+
+    /// Notes which of the sectors are not on the device what they shall be.
+    fn find_stale(&mut self, sectors: Range<u64>) -> Result<()> {
+        if sectors.is_empty() {
+            return Ok(());
+        }
+        let doing = "reading the overlay's exception list from the device";
+        let device = self.store.uncached().doing(doing)?;
+        let mut at = sectors.start;
+        while at < sectors.end {
+            let area_end = (at / self.area_sectors() + 1) * self.area_sectors();
+            let run = at..sectors.end.min(at + RUN).min(area_end);
+            at = run.end;
+            let mut found = vec![0; (run.end - run.start) as usize * SECTOR_BYTES];
+            let place = self.place(run.start)?.0;
+            device.read_at(&mut found, place).doing(doing)?;
             for (bytes, sector) in found.chunks_exact(SECTOR_BYTES).zip(run) {
                 if *bytes != self.sector(sector) {
                     self.changed.insert(sector);
                 }
             }
         }
-        Ok(!self.changed.is_empty())
+        Ok(())
     }
 
-    /// Reads the store again: the list must be what was meant to be there, and end there.
+    /// Reads the store again: on the device, the list must be what was meant to be there, and end there.
     pub(super) fn finish(mut self) -> Result<ExceptionStore> {
         let list = List::read(self.store, None)?;
-        if list != self.list || self.find_behind()? {
+        self.find_stale(0..self.listed_sectors())?;
+        self.find_stale(self.behind())?;
+        if list != self.list || !self.changed.is_empty() {
             let detail = "the exception list does not read as it was written";
             return Err(Error::damaged(Part::Overlay, detail));
         }
@@ -171,16 +195,6 @@ impl<'a> Editor<'a> {
     fn place(&self, sector: u64) -> Result<Bytes> {
         let place = self.list.layout.list_sector(sector);
         place.ok_or_else(|| Error::damaged(Part::Overlay, "a list beyond all numbers"))
-    }
-
-    /// Sectors of the list, all of one area.
-    fn read(&self, sectors: &RangeInclusive<u64>) -> Result<Vec<u8>> {
-        let count = sectors.end() - sectors.start() + 1;
-        let mut bytes = vec![0; count as usize * SECTOR_BYTES];
-        self.store
-            .read_at(&mut bytes, self.place(*sectors.start())?.0)
-            .doing("reading the overlay's exception list")?;
-        Ok(bytes)
     }
 
     fn sync(&self) -> Result<()> {

@@ -14,4 +14,4 @@ pub mod upper;
 pub mod write;
 
 pub use exceptions::{Exception, ExceptionStore, Figures};
-pub use revive::revive;
+pub use revive::{revive, settle};

@@ -3,18 +3,18 @@
 //! The order, and what a cut between leaves:
 //! 1. the new image is complete, durable and verified as `squashfs.new` - the stick is as it was;
 //! 2. the names are exchanged in one step - either image gives the same `image (+) overlay`;
-//! 3. the list is dropped, which is consistent after every sector - only now, for before the
-//!    exchange is durable the old image could still need it;
-//! 4. the old image is removed;
+//! 3. the old image is removed - only now, and before anything is dropped: as long as there is a second
+//!    image, the list is whole, so that either image may be the stick's ([`super::recover`]);
+//! 4. the list is dropped, which is consistent after every sector;
 //! 5. an overlay whose length is a trap becomes a chunk longer.
 
-use super::{Ready, SECOND};
+use super::SECOND;
 use crate::error::{Doing, Error, Part, Result};
 use crate::overlay::moves::{Keep, drop_chunks};
-use crate::overlay::size;
+use crate::overlay::{ExceptionStore, size};
 use crate::progress::Progress;
 use crate::protocol::Stage;
-use crate::sources::{Guard, IMAGE};
+use crate::sources::{Guard, IMAGE, Target};
 use crate::storage::{Folder, ReadAt};
 
 /// Bytes that tell two images apart: SquashFS's superblock. A new image always differs from the
@@ -63,25 +63,22 @@ pub(super) fn exchange<F: Folder>(folder: &F) -> Result<()> {
     sure().map_err(Error::unfinished)
 }
 
-/// Drops all without comparing: allowed here, for this process has just verified, holds the
-/// lock, and finds header and list unchanged since it read them. Then `clean` removes what the new image
-/// was made with: the old one, or what replaced it.
+/// Drops all of `list` without comparing: allowed here, for this process has just verified, holds the
+/// lock, and finds header and list unchanged since it read them.
 pub(super) fn drop_all<F: Folder>(
-    ready: Ready<'_, F>,
+    target: Target<'_, F>,
+    list: ExceptionStore,
     guard: &dyn Guard,
     progress: &dyn Progress,
-    clean: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     guard.still_ours()?;
-    let folder = ready.target.folder;
-    let store = folder
-        .open_writable(ready.target.overlay)
+    let store = target
+        .folder
+        .open_writable(target.overlay)
         .doing("opening the overlay")?;
     // Refuses where header or list are not what they were when all was read.
-    let list = drop_chunks(&store, &Keep::nothing(ready.sources.list.clone()))?;
+    let list = drop_chunks(&store, &Keep::nothing(list))?;
     progress.step(Stage::Drop, 1, 1);
-    drop(ready);
-    clean()?;
     // A stick so full that this fails is refreshed all the same.
     if let Err(error) = size::leave_trap(&store, &list) {
         log::warn!("the overlay keeps its length, which the kernel cannot use up: {error}");

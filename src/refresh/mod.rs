@@ -1,7 +1,7 @@
 //! The refresh: absorb all, then drop all.
 //!
 //! [`plan`] reads and decides, and changes nothing. [`Plan::ready`] gives what [`refresh`]
-//! consumes: build ([`direct`] or [`kernel`]) -> verify ([`verify`]) -> exchange, drop, remove
+//! consumes: build ([`direct`] or [`kernel`]) -> verify ([`verify`]) -> exchange, remove, drop
 //! ([`commit`]). Where the stick has no room for two images: [`borrow`], or, agreed to, [`replace`].
 //! What a cut left is put right first, by comparing ([`recover`]).
 
@@ -72,7 +72,7 @@ pub fn refresh<F: Folder>(
     absorb(ready, guard, progress)
 }
 
-/// Build, verify, exchange, drop, remove; what was borrowed is given back.
+/// Build, verify, exchange, remove, drop; what was borrowed is given back.
 fn absorb<F: Folder>(
     ready: Ready<'_, F>,
     guard: &dyn Guard,
@@ -90,7 +90,11 @@ fn absorb<F: Folder>(
     if ready.options.used == Use::Running {
         return Ok(sum);
     }
-    commit::drop_all(ready, guard, progress, || remove_second(folder))
+    let list = ready.sources.list.clone();
+    // Nobody reads the old image any more: FAT gives a file's room back only then.
+    drop(ready);
+    remove_second(folder)
+        .and_then(|()| commit::drop_all(target, list, guard, progress))
         .and_then(|()| give_back(target, guard))
         .map_err(Error::unfinished)?;
     Ok(sum)

@@ -7,11 +7,13 @@
 use super::{SECOND, commit, give_back, remove_second, replace};
 use crate::check;
 use crate::error::{Doing, Error, Part, Result};
+use crate::overlay;
 use crate::progress::Progress;
 use crate::sources::{Guard, IMAGE, Target};
 use crate::squash::Image;
 use crate::stick::note::{self, Found, Note};
 use crate::storage::{Folder, ReadAt};
+use std::io;
 use std::sync::Arc;
 
 /// What was found, and put right.
@@ -39,6 +41,8 @@ pub fn recover<F: Folder>(
     if let Found::Note(Note::Replacing(_)) = note::read(target.folder)? {
         found = Recovered::Completed;
     }
+    let store = target.folder.open_writable(target.overlay);
+    overlay::settle(&store.doing("opening the overlay")?)?;
     if found == Recovered::Completed {
         crate::tidy::stick(target, guard, progress)?;
     }
@@ -58,13 +62,20 @@ pub fn settle<F: Folder>(
     progress: &dyn Progress,
 ) -> Result<Recovered> {
     replace::not_begun(folder)?;
-    let entries = folder.entries().doing("reading the folder LiveOS")?;
-    let there = |name: &str| entries.iter().any(|entry| entry.name == name);
-    if !there(SECOND) {
+    if !is_there(folder, SECOND)? {
         return Ok(Recovered::Nothing);
     }
     guard.still_ours()?;
-    if there(IMAGE) {
+    // A run that was killed, or whose sync failed, may have left in memory what is not on the device:
+    // what is removed must be what the device has twice.
+    folder
+        .sync()
+        .and_then(|()| folder.forget())
+        .doing("reading the names anew")?;
+    if !is_there(folder, SECOND)? {
+        return Ok(Recovered::Completed);
+    }
+    if is_there(folder, IMAGE)? {
         choose(folder, threads, progress)?;
     } else {
         whole(folder, SECOND, threads, progress)??;
@@ -76,7 +87,18 @@ pub fn settle<F: Folder>(
     Ok(Recovered::Completed)
 }
 
+/// By opening it: FAT takes `SQUASHFS.IMG` for the same name.
+fn is_there<F: Folder>(folder: &F, name: &str) -> Result<bool> {
+    match folder.open(name) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).doing(format!("opening {name}")),
+    }
+}
+
 /// Both names are there: the one that verifies is the image, the other is removed.
+///
+/// Either may be the image: as long as both are there, nothing was dropped from the list ([`commit`]).
 fn choose<F: Folder>(folder: &F, threads: usize, progress: &dyn Progress) -> Result<()> {
     if one_chain(folder)? {
         return Err(Error::damaged(
@@ -91,11 +113,17 @@ fn choose<F: Folder>(folder: &F, threads: usize, progress: &dyn Progress) -> Res
         // Neither: nothing is touched.
         return Err(first);
     }
+    let good = commit::mark(folder, SECOND)?;
     folder
         .exchange(IMAGE, SECOND)
         .and_then(|()| folder.sync())
         .and_then(|()| folder.forget())
-        .doing("putting the whole image back")
+        .doing("putting the whole image back")?;
+    if commit::mark(folder, IMAGE)? != good {
+        let detail = "after the exchange the image is not the one that is whole";
+        return Err(Error::damaged(Part::Disk, detail));
+    }
+    remove_second(folder)
 }
 
 /// Whether both names begin with the same superblock, which two different images never do:
@@ -107,14 +135,14 @@ pub(super) fn one_chain<F: Folder>(folder: &F) -> Result<bool> {
     if !long_enough {
         return Ok(false);
     }
-    match commit::mark(folder, SECOND) {
-        Ok(second) => Ok(commit::mark(folder, IMAGE)? == second),
-        // FAT may know its length and not yet its clusters: the image's can be read.
-        Err(error) => {
-            log::warn!("{SECOND} cannot be read: {error}");
-            Ok(false)
-        }
-    }
+    let mark = |name| {
+        // FAT may know a length and not yet the clusters, or no more: the other one can be read.
+        commit::mark(folder, name).inspect_err(|error| log::warn!("{name} cannot be read: {error}"))
+    };
+    Ok(match (mark(IMAGE), mark(SECOND)) {
+        (Ok(image), Ok(second)) => image == second,
+        _ => false,
+    })
 }
 
 /// The outer result: could it be checked; the inner one: is every block of it readable.
@@ -131,6 +159,8 @@ pub(super) fn whole<F: Folder>(
         Err(
             error @ (Error::Damaged { .. } | Error::Unsupported { .. } | Error::NotFound { .. }),
         ) => Ok(Err(error)),
+        // A part of it cannot be read.
+        Err(error @ Error::Io { .. }) => Ok(Err(error)),
         Err(error) => Err(error),
         Ok(()) => Ok(Ok(())),
     }

@@ -85,14 +85,13 @@ pub(super) fn replace<F: Folder>(
     drop(new);
     // Only now does anything of the overlay change.
     let taken_up = trim(folder).and_then(|()| ready.sources.take_up(target, guard));
-    let rest = taken_up.and_then(|()| {
-        let clean = || {
-            remove_scratch(scratch, &name)?;
-            note::remove(folder).doing("removing the note")
-        };
-        commit::drop_all(ready, guard, progress, clean)
-    });
-    rest.map_err(Error::unfinished)?;
+    let list = ready.sources.list.clone();
+    drop(ready);
+    taken_up
+        .and_then(|()| commit::drop_all(target, list, guard, progress))
+        .and_then(|()| remove_scratch(scratch, &name))
+        .and_then(|()| note::remove(folder).doing("removing the note"))
+        .map_err(Error::unfinished)?;
     Ok(sum)
 }
 

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -53,6 +53,24 @@ impl DiskFile {
     /// The open file, for calls that only a real file knows (locks, loop devices).
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Of what `open` opens with these flags besides its own, so that reads come from the device.
+    fn direct(open: impl Fn(OFlags) -> io::Result<DiskFile>) -> io::Result<DiskFile> {
+        match open(OFlags::DIRECT) {
+            Ok(file) => Ok(DiskFile {
+                direct: true,
+                ..file
+            }),
+            // No direct reads here (tmpfs, some network and user-space file systems):
+            // drop what is kept in memory of the file, which is clean after a sync.
+            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                let file = open(OFlags::empty())?;
+                rustix::fs::fadvise(&file.file, 0, None, rustix::fs::Advice::DontNeed)?;
+                Ok(file)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// An aligned read around the wanted bytes, past the page cache.
@@ -153,6 +171,17 @@ impl Storage for DiskFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
+    }
+
+    fn uncached(&self) -> io::Result<Box<dyn ReadAt + '_>> {
+        // A description of its own: the flag is the description's.
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let open = |flags| {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC | flags;
+            let file = rustix::fs::open(&*path, flags, Mode::empty())?;
+            Ok(DiskFile::new(File::from(file)))
+        };
+        Ok(Box::new(DiskFile::direct(open)?))
     }
 
     /// Telling Linux that pages are not needed makes it begin to write them
@@ -296,20 +325,7 @@ impl Folder for DiskFolder {
     }
 
     fn open_uncached(&self, name: &str) -> io::Result<DiskFile> {
-        match self.open_file(name, OFlags::RDONLY | OFlags::DIRECT) {
-            Ok(file) => Ok(DiskFile {
-                direct: true,
-                ..file
-            }),
-            // No direct reads here (tmpfs, some network and user-space file systems):
-            // drop what is kept in memory of the file, which is clean after a sync.
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
-                let file = self.open(name)?;
-                rustix::fs::fadvise(&file.file, 0, None, rustix::fs::Advice::DontNeed)?;
-                Ok(file)
-            }
-            Err(error) => Err(error),
-        }
+        DiskFile::direct(|flags| self.open_file(name, OFlags::RDONLY | flags))
     }
 
     fn create(&self, name: &str) -> io::Result<DiskFile> {
@@ -393,7 +409,8 @@ impl Folder for DiskFolder {
         if space.f_type as i64 != EXT4_MAGIC || !rustix::process::geteuid().is_root() {
             return Ok(free);
         }
-        let kept = (space.f_blocks / 50).min(EXT4_KEPT);
+        // A fiftieth of all is meant, and these are all but the file system's own records.
+        let kept = (space.f_blocks / 40).min(EXT4_KEPT);
         let blocks = space.f_bfree.saturating_sub(kept);
         Ok(free.max(Bytes(blocks.saturating_mul(space.f_bsize as u64))))
     }

@@ -45,6 +45,10 @@ pub trait Storage: ReadAt {
     /// Makes all that was written, and the length, durable.
     fn sync(&self) -> io::Result<()>;
 
+    /// The same, so that reads come from the device, not from memory: after a sync that failed, the two
+    /// may differ for good, and later syncs go well.
+    fn uncached(&self) -> io::Result<Box<dyn ReadAt + '_>>;
+
     /// Begins to bring written bytes to the device, without waiting, so that a later
     /// [`Storage::sync`] has less to do. A hint: nothing is promised, nothing can fail.
     fn start_writing(&self, _offset: u64, _length: u64) {}

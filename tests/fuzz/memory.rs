@@ -71,6 +71,10 @@ impl Storage for Memory {
         Ok(())
     }
 
+    fn uncached(&self) -> io::Result<Box<dyn ReadAt + '_>> {
+        Ok(Box::new(self))
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }

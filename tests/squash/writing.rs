@@ -286,6 +286,10 @@ impl Storage for Full {
         self.bytes.set_len(length)
     }
 
+    fn uncached(&self) -> io::Result<Box<dyn ReadAt + '_>> {
+        Ok(Box::new(self))
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.bytes.sync()
     }

@@ -144,7 +144,8 @@ impl FaultFolder {
         lock(&self.disk).count
     }
 
-    /// Makes changing call number `call` since recording began fail, once. It does nothing then.
+    /// Makes changing call number `call` since recording began fail, once. It does nothing then; but what a
+    /// sync was to make durable is taken for durable afterwards, and is not.
     pub fn fail_call(&self, call: usize, error: io::ErrorKind) {
         lock(&self.disk).failing = Some(Failing {
             call,
@@ -227,9 +228,18 @@ impl Disk {
         if let Some(failing) = self.failing
             && (number == failing.call || failing.rest && number > failing.call)
         {
+            match call {
+                Call::Sync { file } => self.go_on(Call::LoseSync { file })?,
+                Call::SyncFolder => self.go_on(Call::LoseSyncFolder)?,
+                _ => {}
+            }
             return Err(failing.error.into());
         }
         self.make_room(&call)?;
+        self.go_on(call)
+    }
+
+    fn go_on(&mut self, call: Call) -> io::Result<()> {
         self.world.apply(&call)?;
         self.log.push(call);
         self.times.push(self.clock.fetch_add(1, Ordering::Relaxed));
@@ -338,6 +348,13 @@ impl Storage for FaultFile {
         })
     }
 
+    fn uncached(&self) -> io::Result<Box<dyn ReadAt + '_>> {
+        Ok(Box::new(FaultFile {
+            access: Access::Uncached,
+            ..self.clone()
+        }))
+    }
+
     fn sync(&self) -> io::Result<()> {
         // A descriptor that may only be read can be synced, too.
         lock(&self.disk).perform(Call::Sync { file: self.file })
@@ -425,7 +442,7 @@ impl Folder for FaultFolder {
     }
 
     fn forget(&self) -> io::Result<()> {
-        Ok(())
+        lock(&self.disk).go_on(Call::Forget)
     }
 
     fn taken(&self, name: &str) -> io::Result<Bytes> {

@@ -39,6 +39,11 @@ pub(super) enum Call {
     Sync {
         file: Id,
     },
+    /// Its sync fails. As Linux does it, memory keeps what was to be written and takes it for written;
+    /// a later sync goes well and brings nothing of it to the device.
+    LoseSync {
+        file: Id,
+    },
     Create {
         name: String,
         file: Id,
@@ -55,6 +60,11 @@ pub(super) enum Call {
         name: String,
     },
     SyncFolder,
+    /// The folder's sync fails, in the same way. A journal keeps what it has of names; the
+    /// sectors of FAT's folders are lost as those of files are.
+    LoseSyncFolder,
+    /// On FAT, memory is read anew from the device; what is still to be written stays.
+    Forget,
 }
 
 /// A file: as whoever reads it now sees it, and as the device has it.
@@ -108,11 +118,28 @@ impl World {
     /// Does what a call does, in memory; makes durable what it makes durable.
     pub(super) fn apply(&mut self, call: &Call) -> io::Result<()> {
         match call {
-            Call::Write { file, offset, data } => self.node(*file)?.memory.write(data, *offset),
-            Call::SetLength { file, length } => self.node(*file)?.memory.set_length(*length),
+            Call::Write { file, .. } | Call::SetLength { file, .. } => {
+                call.change(&mut self.node(*file)?.memory);
+            }
             Call::Sync { file } => return self.sync(*file),
             Call::SyncFolder => {
                 self.sync_all();
+                return Ok(());
+            }
+            Call::Forget => {
+                if self.rules == Rules::Fat {
+                    self.forget();
+                }
+                return Ok(());
+            }
+            Call::LoseSync { file } => {
+                self.pending.retain(|call| call.file() != Some(*file));
+                return Ok(());
+            }
+            Call::LoseSyncFolder => {
+                let rules = self.rules;
+                self.pending
+                    .retain(|call| rules == Rules::Ext4 && call.file().is_none());
                 return Ok(());
             }
             names => self.change_names(names)?,
@@ -122,18 +149,43 @@ impl World {
     }
 
     fn sync(&mut self, id: Id) -> io::Result<()> {
+        let of_it = |call: &mut Call| call.file() == Some(id);
+        let calls: Vec<Call> = self.pending.extract_if(.., of_it).collect();
         let node = self.node(id)?;
-        node.durable = node.memory.clone();
-        self.pending.retain(|call| call.file() != Some(id));
+        for call in calls {
+            call.change(&mut node.durable);
+        }
         Ok(())
     }
 
     fn sync_all(&mut self) {
-        for node in self.nodes.values_mut() {
-            node.durable = node.memory.clone();
+        for call in std::mem::take(&mut self.pending) {
+            match call.file() {
+                Some(file) => {
+                    if let Some(node) = self.nodes.get_mut(&file) {
+                        call.change(&mut node.durable);
+                    }
+                }
+                None => call.rename(&mut self.durable_names),
+            }
         }
-        self.durable_names = self.names.clone();
-        self.pending.clear();
+    }
+
+    fn forget(&mut self) {
+        self.names = self.durable_names.clone();
+        for node in self.nodes.values_mut() {
+            node.memory = node.durable.clone();
+        }
+        for call in &self.pending {
+            match call.file() {
+                Some(file) => {
+                    if let Some(node) = self.nodes.get_mut(&file) {
+                        call.change(&mut node.memory);
+                    }
+                }
+                None => call.rename(&mut self.names),
+            }
+        }
     }
 
     fn change_names(&mut self, call: &Call) -> io::Result<()> {
@@ -341,11 +393,14 @@ impl World {
             }
             Call::SetLength { file, length } => format!("set_len {} {length}", label(file)),
             Call::Sync { file } => format!("sync {}", label(file)),
+            Call::LoseSync { file } => format!("sync {} in vain", label(file)),
             Call::Create { name, .. } => format!("create {name}"),
             Call::Exchange { one, other } => format!("exchange {one} {other}"),
             Call::Rename { from, to } => format!("rename {from} {to}"),
             Call::Remove { name } => format!("remove {name}"),
             Call::SyncFolder => "sync the folder".to_owned(),
+            Call::LoseSyncFolder => "sync the folder in vain".to_owned(),
+            Call::Forget => "forget".to_owned(),
         }
     }
 }
@@ -390,10 +445,20 @@ impl Call {
     /// The file whose bytes or length it concerns; none for changes of names.
     fn file(&self) -> Option<Id> {
         match self {
-            Call::Write { file, .. } | Call::SetLength { file, .. } | Call::Sync { file } => {
-                Some(*file)
-            }
+            Call::Write { file, .. }
+            | Call::SetLength { file, .. }
+            | Call::Sync { file }
+            | Call::LoseSync { file } => Some(*file),
             _ => None,
+        }
+    }
+
+    /// Does what it does to a file's bytes and length.
+    fn change(&self, content: &mut Content) {
+        match self {
+            Call::Write { offset, data, .. } => content.write(data, *offset),
+            Call::SetLength { length, .. } => content.set_length(*length),
+            _ => {}
         }
     }
 
