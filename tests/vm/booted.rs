@@ -103,7 +103,7 @@ impl<'m> Live<'m> {
         guest
             .live(&self.initrd)
             .script(&format!("{LIST}{script}"))
-            .limit(Duration::from_secs(500))
+            .limit(Duration::from_secs(1500))
     }
 
     /// A guest of another system that it is plugged into.

@@ -1,12 +1,14 @@
 //! What is recorded: commands, and the sticks that they are given.
 
 use crate::cut::enlarge;
+use crate::harness::run;
 use crate::model::learner::Learner;
 use crate::model::small::{OVERLAY, Small};
 use crate::refreshed::{Alone, options};
-use crate::sticks::{Disk, Format};
+use crate::sticks::{Disk, Format, ext4_disk};
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::Command;
 use sugar_cellar::error::{Error, Part, Result};
 use sugar_cellar::progress::Silent;
 use sugar_cellar::refresh::{self, SECOND};
@@ -29,16 +31,19 @@ enum Before {
     Begun,
     /// As used, with no room for a second image but in the overlay's unused end.
     Narrow,
+    /// As used, with room for one image only.
+    Full,
 }
 
 impl Before {
-    const ALL: [Before; 3] = [Before::Used, Before::Begun, Before::Narrow];
+    const ALL: [Before; 4] = [Before::Used, Before::Begun, Before::Narrow, Before::Full];
 
     fn name(self) -> &'static str {
         match self {
             Before::Used => "used",
             Before::Begun => "begun",
             Before::Narrow => "narrow",
+            Before::Full => "full",
         }
     }
 
@@ -65,10 +70,18 @@ pub struct Operation {
     /// The helper's command; STICK stands for the device.
     pub command: &'static str,
     /// The next run, after a cut.
-    pub next: fn(&Stick, Target<'_, DiskFolder>) -> Result<()>,
+    pub next: fn(&Found<'_>) -> Result<()>,
 }
 
-const OPERATIONS: [Operation; 6] = [
+/// A stick as it is found after a cut.
+pub struct Found<'a> {
+    pub stick: &'a Stick,
+    pub target: Target<'a, DiskFolder>,
+    /// The scratch folder, where there is one.
+    pub scratch: Option<&'a DiskFolder>,
+}
+
+const OPERATIONS: [Operation; 7] = [
     Operation {
         name: "refresh",
         before: Before::Used,
@@ -85,9 +98,10 @@ const OPERATIONS: [Operation; 6] = [
         name: "borrow",
         before: Before::Narrow,
         command: "refresh STICK --yes",
-        next: |stick, target| {
-            refreshed(stick, target)?;
+        next: |found| {
+            refreshed(found)?;
             // All but what the image has grown by.
+            let target = found.target;
             let file = target.folder.open(target.overlay).unwrap();
             let given_back = file.size().unwrap() >= Bytes(135 << 20);
             if given_back {
@@ -96,6 +110,12 @@ const OPERATIONS: [Operation; 6] = [
             let detail = format!("the overlay is {:?} long", file.size());
             Err(Error::damaged(Part::Overlay, detail))
         },
+    },
+    Operation {
+        name: "replace",
+        before: Before::Full,
+        command: "refresh STICK --yes --scratch /run/scratch --replace",
+        next: refreshed,
     },
     Operation {
         name: "tidy",
@@ -114,9 +134,9 @@ const OPERATIONS: [Operation; 6] = [
         name: "enlarge",
         before: Before::Used,
         command: "enlarge STICK +1M",
-        next: |stick, target| {
-            enlarge(target)?;
-            refreshed(stick, target)
+        next: |found| {
+            enlarge(found.target)?;
+            refreshed(found)
         },
     },
 ];
@@ -145,10 +165,20 @@ impl Case {
     pub fn stick(&self) -> String {
         stick(self.format, self.operation.before)
     }
+
+    /// The file with the disk of its scratch folder, where that is cut off with the stick.
+    pub fn scratch(&self) -> Option<String> {
+        let replaces = self.operation.before == Before::Full;
+        replaces.then(|| scratch(&self.stick()))
+    }
 }
 
 fn stick(format: &str, before: Before) -> String {
     format!("{format}-{}", before.name())
+}
+
+fn scratch(stick: &str) -> String {
+    format!("{stick}.scratch")
 }
 
 /// Makes all sticks, and what the learner has on them, in `data`; `place` is for what is needed on the way.
@@ -180,14 +210,20 @@ pub fn make(place: &Path, data: &Path) {
             file.set_len(long << 20).unwrap();
         }
         for (name, format) in FORMATS.iter().zip([Format::Ext4, Format::Fat32]) {
-            if before.is_on(name) {
-                Disk::holding(
-                    &data.join(stick(name, before)),
-                    format,
-                    mebibytes,
-                    &files,
-                    &overlay,
-                );
+            if !before.is_on(name) {
+                continue;
+            }
+            let stick = stick(name, before);
+            Disk::holding(&data.join(&stick), format, mebibytes, &files, &overlay);
+            if before == Before::Full {
+                if format == Format::Ext4 {
+                    // What is free is free for anybody.
+                    run(Command::new("tune2fs")
+                        .args(["-m", "0"])
+                        .arg(data.join(&stick)));
+                }
+                let empty = tempfile::tempdir_in(place).unwrap();
+                ext4_disk(empty.path(), &data.join(scratch(&stick)), "24M", &[]);
             }
         }
     }
@@ -224,16 +260,24 @@ impl Guard for Ours<'_> {
     }
 }
 
-fn refreshed(stick: &Stick, target: Target<'_, DiskFolder>) -> Result<()> {
-    refresh::recover(target, 1, &Ours(stick), &Silent)?;
-    let plan = refresh::plan(target, options(Use::AtRest), &Silent)?;
+fn refreshed(found: &Found<'_>) -> Result<()> {
+    let (target, ours) = (found.target, Ours(found.stick));
+    if let Some(scratch) = found.scratch {
+        refresh::complete(target.folder, scratch, 1, &ours, &Silent)?;
+    }
+    refresh::recover(target, 1, &ours, &Silent)?;
+    let mut plan = refresh::plan(target, options(Use::AtRest), &Silent)?;
+    if let Some(scratch) = found.scratch {
+        plan = plan.replacing(scratch)?;
+    }
     if plan.is_needed() {
-        refresh::refresh(plan.ready()?, &Ours(stick), &Silent)?;
+        refresh::refresh(plan.ready()?, &ours, &Silent)?;
     }
     Ok(())
 }
 
-fn tidied(stick: &Stick, target: Target<'_, DiskFolder>) -> Result<()> {
-    refresh::recover(target, 1, &Ours(stick), &Silent)?;
-    tidy::stick(target, &Ours(stick), &Silent).map(|_| ())
+fn tidied(found: &Found<'_>) -> Result<()> {
+    let (target, ours) = (found.target, Ours(found.stick));
+    refresh::recover(target, 1, &ours, &Silent)?;
+    tidy::stick(target, &ours, &Silent).map(|_| ())
 }

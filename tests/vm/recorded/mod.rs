@@ -9,6 +9,7 @@
 mod cases;
 mod log;
 mod replay;
+mod states;
 
 use crate::harness::{self, Machine, run};
 use crate::sticks::ext4_disk;
@@ -39,10 +40,7 @@ fn a_stick_is_cut_at_every_write() {
     cases::make(place.path(), &data);
     let mut script = String::new();
     for case in Case::all() {
-        let command = case
-            .operation
-            .command
-            .replace("STICK", "/dev/mapper/recorded");
+        let command = case.operation.command.replace("STICK", "/dev/mapper/stick");
         script += &format!("record {} {} {command}\n", case.stick(), case.name());
     }
     for format in FORMATS.iter().filter(|format| here != Some(**format)) {

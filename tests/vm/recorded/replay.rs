@@ -1,13 +1,12 @@
 //! Goes through the states that a cut may leave of what was recorded.
 
-use super::cases::{self, Case, Operation};
-use super::log::{Request, SECTOR, requests};
+use super::cases::{self, Case, Found, Operation};
+use super::states::Recording;
+use crate::harness::run;
 use crate::model::learner::Learner;
-use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
@@ -17,77 +16,12 @@ use sugar_cellar::sources::{IMAGE, Target};
 use sugar_cellar::squash::Image;
 use sugar_cellar::status;
 use sugar_cellar::stick::layout::NOTE;
-use sugar_cellar::stick::{Access, Stick};
+use sugar_cellar::stick::{Access, Stick, note};
 use sugar_cellar::storage::fault::Random;
 use sugar_cellar::storage::{DiskFolder, Folder, ReadAt};
 
 /// EBADMSG and EUCLEAN: a checksum is wrong, or metadata contradicts itself.
 const TORN: [Option<i32>; 2] = [Some(74), Some(117)];
-
-/// A part of a request that has come to the device: where, and where its bytes are in the log.
-type Piece = (usize, std::ops::Range<usize>);
-
-/// The states of a stick whose power is cut while `requests` are done.
-struct Cuts<'a> {
-    log: &'a [u8],
-    /// What is on the device for certain.
-    device: Vec<u8>,
-    /// What was done since the last flush.
-    pending: Vec<Request>,
-}
-
-impl Cuts<'_> {
-    fn done(&mut self, request: &Request) {
-        if request.flush {
-            for earlier in std::mem::take(&mut self.pending) {
-                self.write((earlier.at, earlier.data));
-            }
-        }
-        if request.durable {
-            self.write((request.at, request.data.clone()));
-        } else if !request.data.is_empty() {
-            self.pending.push(request.clone());
-        }
-    }
-
-    fn write(&mut self, (at, data): Piece) {
-        self.device[at..at + data.len()].copy_from_slice(&self.log[data]);
-    }
-
-    /// What of the pending requests has arrived. Seed 0: nothing; 1: all; else some of
-    /// it, in any order, torn at sector borders.
-    fn arrived(&self, seed: u64) -> Vec<Piece> {
-        let whole = |request: &Request| (request.at, request.data.clone());
-        match seed {
-            0 => Vec::new(),
-            1 => self.pending.iter().map(whole).collect(),
-            _ => {
-                let mut random = Random::new(seed.wrapping_mul(1 + self.pending.len() as u64));
-                let mut pieces = Vec::new();
-                for request in &self.pending {
-                    let sectors = (request.data.len() / SECTOR) as u64;
-                    let (first, last) = match random.below(4) {
-                        0 => continue,
-                        1 => (0, sectors),
-                        2 => (0, random.below(sectors) + 1),
-                        _ => (random.below(sectors), sectors),
-                    };
-                    let [first, last] = [first, last].map(|sector| sector as usize * SECTOR);
-                    let start = request.data.start;
-                    pieces.push((request.at + first, start + first..start + last));
-                }
-                // Of two to the same place either may come last.
-                for index in (1..pieces.len()).rev() {
-                    if random.below(3) == 0 {
-                        let other = random.below(index as u64 + 1) as usize;
-                        pieces.swap(index, other);
-                    }
-                }
-                pieces
-            }
-        }
-    }
-}
 
 /// Cuts every command that was recorded on a stick of `format`, by what is in `folder`, several at once; tells how often.
 ///
@@ -116,29 +50,53 @@ pub fn all(folder: &Path, format: &str, wanted: usize) -> String {
 /// Cuts one command; a line about it.
 fn cut(folder: &Path, case: &Case, wanted: usize) -> String {
     let name = case.name();
-    let base = fs::read(folder.join(case.stick())).unwrap();
-    let log = fs::read(folder.join(format!("{name}.log"))).unwrap();
+    let recording = Recording::read(folder, case);
     let learner = cases::learner(folder);
-    let requests = requests(&log);
-    let chosen = choose(&base, &log, &requests, wanted);
+    let chosen = recording.choose(wanted);
     let place = tempfile::tempdir().unwrap();
-    let stick = place.path().join("state");
-    let (mut shared, mut mended) = (0, 0);
+    let stick = place.path().join("stick");
+    let (mut shared, mut stopped, mut mended) = (0, 0, 0);
     for (number, &(calls, seed)) in chosen.iter().enumerate() {
-        let state = state(&base, &log, &requests[..calls], seed);
+        let (state, scratch) = recording.state(calls, seed);
         put(&stick, &state);
         mended += u64::from(mend(&stick));
-        match live_on(&stick, &case.operation, &learner, number as u64) {
-            Ok(FatChain::Apart) => {}
-            Ok(FatChain::Shared) => shared += 1,
+        let scratch = (!scratch.is_empty()).then(|| Scratch::mount(place.path(), &scratch));
+        let scratch = scratch.as_ref();
+        match live_on(&stick, scratch, &case.operation, &learner, number as u64) {
+            Ok(Lived::On) => {}
+            Ok(Lived::WithSharedChain) => shared += 1,
+            Ok(Lived::WithoutImage) => stopped += 1,
             Err(what) => panic!("{name}, after request {calls}, seed {seed}: {what}"),
         }
     }
     format!(
-        "cut: {name}: {} requests, {} states, {shared} with two names for one image, {mended} mended by e2fsck\n",
-        requests.len(),
+        "cut: {name}: {} requests, {} states, {shared} with two names for one image, {stopped} that did not start, {mended} mended by e2fsck\n",
+        recording.requests.len(),
         chosen.len()
     )
+}
+
+/// The disk with the scratch folder, mounted.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn mount(place: &Path, disk: &[u8]) -> Scratch {
+        let (file, folder) = (place.join("scratch-disk"), place.join("scratch"));
+        put(&file, disk);
+        fs::create_dir_all(&folder).unwrap();
+        let _alone = OPEN.write().unwrap();
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .args([&file, &folder]));
+        Scratch(folder)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _alone = OPEN.write().unwrap();
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
 }
 
 /// Puts it there without what is zero: most of a stick is.
@@ -151,60 +109,6 @@ fn put(stick: &Path, state: &[u8]) {
             file.write_all_at(piece, (number * PIECE) as u64).unwrap();
         }
     }
-}
-
-/// Which states to try, by the number of requests done and a seed: each another one, first one
-/// of every request, then more.
-fn choose(base: &[u8], log: &[u8], requests: &[Request], wanted: usize) -> Vec<(usize, u64)> {
-    let mut seen = BTreeSet::new();
-    let mut all = Vec::new();
-    let mut cuts = Cuts {
-        log,
-        device: Vec::new(),
-        pending: Vec::new(),
-    };
-    cuts.device.resize(base.len(), 0);
-    let mut flushes = 0;
-    for calls in 0..=requests.len() {
-        if let Some(request) = calls.checked_sub(1).map(|last| &requests[last]) {
-            flushes += u64::from(request.flush || request.durable);
-            cuts.done(request);
-        }
-        let seeds = match cuts.pending.len() {
-            0 => 1,
-            _ => 3 + wanted as u64 / 8,
-        };
-        for seed in 0..seeds {
-            let mut key = DefaultHasher::new();
-            let pieces = cuts.arrived(seed);
-            (flushes, pieces).hash(&mut key);
-            if seen.insert(key.finish()) {
-                all.push((seed, calls));
-            }
-        }
-    }
-    all.sort_unstable();
-    let step = (all.len() as f64 / wanted as f64).max(1.0);
-    let count = all.len().min(wanted);
-    (0..count)
-        .map(|number| all[(number as f64 * step) as usize])
-        .map(|(seed, calls)| (calls, seed))
-        .collect()
-}
-
-fn state(base: &[u8], log: &[u8], requests: &[Request], seed: u64) -> Vec<u8> {
-    let mut cuts = Cuts {
-        log,
-        device: base.to_vec(),
-        pending: Vec::new(),
-    };
-    for request in requests {
-        cuts.done(request);
-    }
-    for piece in cuts.arrived(seed) {
-        cuts.write(piece);
-    }
-    cuts.device
 }
 
 /// Held alone by who begins a program: until that has begun, it holds the locks of all sticks that are
@@ -232,25 +136,28 @@ fn mend(stick: &Path) -> bool {
     }
 }
 
-/// How FAT's two names were found.
-enum FatChain {
-    Apart,
-    /// Both for one image: said, nothing touched.
-    Shared,
+/// How a stick was found that has everything.
+enum Lived {
+    On,
+    /// FAT has two names for one image: said, nothing touched.
+    WithSharedChain,
+    /// Its image was half replaced, and the scratch folder has the rest.
+    WithoutImage,
 }
 
 /// What happens after a cut: mounted, all found, saved to, the next run, all found.
 fn live_on(
     stick: &Path,
+    scratch: Option<&Scratch>,
     operation: &Operation,
     learner: &Learner,
     seed: u64,
-) -> std::result::Result<FatChain, String> {
+) -> std::result::Result<Lived, String> {
     let _open = OPEN.read().unwrap();
     let mut learner = learner.clone();
     let mut random = Random::new(seed);
     match Stick::open(stick, Access::Read).and_then(|stick| status::look(&stick)) {
-        Ok(_) => {}
+        Ok(_) | Err(Error::Replacing { .. }) => {}
         // Torn metadata, which ext4's journal mends as soon as anybody mounts the stick to write.
         Err(Error::Io { source, .. }) if TORN.contains(&source.raw_os_error()) => {}
         Err(error) => return Err(format!("looking: {error}")),
@@ -268,18 +175,33 @@ fn live_on(
         folder,
         overlay: &overlay,
     };
-    use_stick(target, &mut learner, 0, &mut random).map_err(|what| format!("booted: {what}"))?;
-    if !seed.is_multiple_of(3) {
+    let starts = !note::image_is_gone(folder).map_err(|error| error.to_string())?;
+    if starts {
+        use_stick(target, &mut learner, 0, &mut random)
+            .map_err(|what| format!("booted: {what}"))?;
+    }
+    if starts && !seed.is_multiple_of(3) {
         use_stick(target, &mut learner, 6, &mut random).map_err(|what| format!("saved: {what}"))?;
         folder.sync().unwrap();
     }
-    match (operation.next)(&stick, target) {
+    // What starts needs nothing of the scratch folder: that may be lost.
+    let scratch = scratch.map(|Scratch(folder)| match starts && seed.is_multiple_of(2) {
+        true => tempfile::tempdir_in(folder).unwrap().keep(),
+        false => folder.clone(),
+    });
+    let scratch = scratch.map(|folder| DiskFolder::private(&folder).unwrap());
+    let found = Found {
+        stick: &stick,
+        target,
+        scratch: scratch.as_ref(),
+    };
+    match (operation.next)(&found) {
         Err(Error::Damaged {
             part: Part::Disk, ..
         }) if stick.file_system() == "vfat" => {
             use_stick(target, &mut learner, 6, &mut random)
                 .map_err(|what| format!("refused: {what}"))?;
-            return Ok(FatChain::Shared);
+            return Ok(Lived::WithSharedChain);
         }
         other => other.map_err(|error| format!("the next run: {error}"))?,
     }
@@ -289,9 +211,20 @@ fn live_on(
         return Err("a second image is left".to_owned());
     }
     if folder.open(NOTE).is_ok() {
-        return Err("the overlay's room was not given back".to_owned());
+        return Err("a note is left".to_owned());
     }
-    Ok(FatChain::Apart)
+    for entry in scratch
+        .iter()
+        .flat_map(|scratch| scratch.entries().unwrap())
+    {
+        if entry.name.ends_with(".img") {
+            return Err(format!("{} is left in the scratch folder", entry.name));
+        }
+    }
+    Ok(match starts {
+        true => Lived::On,
+        false => Lived::WithoutImage,
+    })
 }
 
 /// Boots, so to speak: finds all, saves some, finds all.
