@@ -6,13 +6,16 @@
 
 use super::host::{Device, Host};
 use super::layout::{LIVE_OS, LiveOverlay};
-use super::loops::{Bound, Held};
+use super::loops::{self, Bound, Held};
 use super::mounts::Mount;
 use crate::error::{Doing, Result};
 use crate::storage::{DiskFolder, Folder};
 use rustix::fs::AtFlags;
 use std::path::Path;
 
+/// What is said of a device that somebody has where nobody sees it.
+pub(super) const OUT_OF_SIGHT: &str =
+    "its device is mounted out of sight, or held by another driver";
 /// dracut's name for the running system's root.
 const LIVE_ROOT: &str = "live-rw";
 /// What the kernel puts behind the name of a file that was removed.
@@ -93,6 +96,12 @@ impl Wanted {
         };
         self.files.iter().any(same)
     }
+}
+
+/// Who uses it, asked for a moment longer while somebody does.
+pub(super) fn patiently(ask: impl Fn() -> Result<InUse>) -> Result<InUse> {
+    let settled = |answer: &Result<InUse>| !matches!(answer, Ok(InUse::Held(_)));
+    loops::patiently(ask, settled)
 }
 
 impl Host {
