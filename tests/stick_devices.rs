@@ -221,6 +221,39 @@ fn older_kinds_of_ext_are_read_and_written_too() {
     }
 }
 
+/// Without a journal, a file's length and what it takes reach the device at different times.
+#[test]
+fn only_a_journal_shortens_at_once() {
+    root_only!("mkfs.ext4", "losetup", "mount");
+    for (features, at_once) in [
+        ("has_journal", true),
+        ("^has_journal", false),
+        ("none", false),
+    ] {
+        let ext4 = Ext4::with(&["-O", features]);
+        let shortens = |path: &Path, access: Access| {
+            let stick = Stick::open(path, access).unwrap();
+            let found = stick.folder().shortens_at_once().unwrap();
+            assert_eq!(found, at_once, "{features} {access:?} {}", path.display());
+        };
+        for access in [Access::Read, Access::Write] {
+            shortens(&ext4.image(), access);
+            assert_let_go(&ext4.image());
+        }
+        let mut device = Device::new(&ext4.image(), &[]);
+        // Where there is no journal, the kernel may not take the option to leave it alone.
+        let options = ["rw", "ro", "ro,noload"];
+        for options in &options[..if at_once { 3 } else { 2 }] {
+            let point = device.mount(options);
+            shortens(&point, Access::Read);
+            device.unmount();
+        }
+        let point = device.mount("rw");
+        shortens(&point, Access::Write);
+        shortens(Path::new(&device.node), Access::Write);
+    }
+}
+
 #[test]
 fn files_outlive_the_stick_that_they_were_opened_through() {
     root_only!("mkfs.ext4", "losetup");

@@ -254,8 +254,10 @@ fn nothing_outside_live_os_is_written() {
         for line in &written {
             let inside = line.contains(&format!("<{}", live_os.display()))
                 || contract.verb == "experiment" && line.contains(own.to_str().unwrap());
+            // Without a journal, names are read anew from the device.
+            let no_file = ["\"/dev/null\"", "\"/proc/sys/vm/drop_caches\""];
             assert!(
-                inside || line.contains("\"/dev/null\""),
+                inside || no_file.iter().any(|one| line.contains(one)),
                 "{}: {line}",
                 contract.verb
             );
