@@ -1,7 +1,11 @@
 //! Removes what may go ([`crate::clutter`]) from the system that runs.
 //!
 //! Folders are opened one in another, and never through a link, into another file system, or
-//! by a path that somebody could change meanwhile. The overlay keeps the room until it is tidied.
+//! by a path that somebody could change meanwhile. A snapshot's overlay keeps the room until it is
+//! tidied.
+//!
+//! Device numbers tell nothing: on OverlayFS a file has that of the layer that it lies in, and a
+//! folder the overlay's own.
 
 use crate::clutter;
 use crate::error::{Doing, Error, Result};
@@ -12,7 +16,6 @@ use crate::units::Bytes;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode};
 use rustix::io::Errno;
-use std::ffi::CStr;
 use std::path::Path;
 
 /// Deeper folders are left.
@@ -50,8 +53,7 @@ pub fn clean(
     for place in places(clutter, home) {
         match beneath::folder(&root, &place) {
             Ok(folder) => work.empty(folder, &place, 0)?,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {}
-            Err(error) => work.refused = Some(error),
+            Err(error) => work.passed_over(&place, error),
         }
     }
     match work.refused {
@@ -96,9 +98,6 @@ struct Work<'a> {
 impl Work<'_> {
     /// Removes from the folder at `path`, `depth` below the first one.
     fn empty(&mut self, folder: OwnedFd, path: &str, depth: usize) -> Result<()> {
-        let device = rustix::fs::fstat(&folder)
-            .doing("looking at a folder")?
-            .st_dev;
         let dir = Dir::read_from(&folder).doing("reading a folder")?;
         for entry in dir {
             self.progress.check()?;
@@ -113,12 +112,9 @@ impl Work<'_> {
             let Ok(stat) = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
                 continue;
             };
-            if stat.st_dev != device {
-                continue;
-            }
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                 if depth < DEEPEST {
-                    self.deeper(folder.as_fd(), name, &path, depth)?;
+                    self.deeper(folder.as_fd(), text, &path, depth)?;
                 }
             } else if clutter::of(&path) == Some(self.clutter) {
                 match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {
@@ -129,26 +125,34 @@ impl Work<'_> {
                             self.cleaned.bytes += Bytes(blocks.saturating_mul(512));
                         }
                     }
-                    Err(Errno::NOENT) => {}
-                    Err(error) => self.refused = Some(error),
+                    Err(error) => self.passed_over(&path, error),
                 }
             }
         }
         Ok(())
     }
 
+    /// Something that could not be opened or removed.
+    fn passed_over(&mut self, path: &str, error: Errno) {
+        match error {
+            Errno::NOENT | Errno::NOTDIR => {}
+            // A link, or something that is mounted there.
+            Errno::LOOP | Errno::XDEV | Errno::BUSY => log::info!("{path}: passed over: {error}"),
+            error => self.refused = Some(error),
+        }
+    }
+
     fn deeper(
         &mut self,
         above: BorrowedFd<'_>,
-        name: &CStr,
+        name: &str,
         path: &str,
         depth: usize,
     ) -> Result<()> {
-        match rustix::fs::openat(above, name, FOLDER, Mode::empty()) {
+        match beneath::folder(above, name) {
             Ok(folder) => self.empty(folder, path, depth + 1)?,
-            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(()),
             Err(error) => {
-                self.refused = Some(error);
+                self.passed_over(path, error);
                 return Ok(());
             }
         }
@@ -215,6 +219,66 @@ mod tests {
         assert_eq!(removed(root.path(), Clutter::Crashes), Cleaned::default());
         assert!(there("home/ana/Documents/story.odt"));
         assert_eq!(removed(root.path(), Clutter::Caches), Cleaned::default());
+    }
+
+    /// A root on OverlayFS with layers on two file systems, and a third one mounted in it.
+    const OVERLAY_FS: &str = r#"set -e
+cd "$1"
+mkdir lower upper root
+mount -t tmpfs lower lower
+mount -t tmpfs upper upper
+mkdir -p upper/files upper/work lower/home/ana/.cache/deep
+head -c 5000 /dev/zero >lower/home/ana/.cache/deep/old
+mount -t overlay -o lowerdir=lower,upperdir=upper/files,workdir=upper/work overlay root
+head -c 5000 /dev/zero >root/home/ana/.cache/deep/new
+mkdir root/home/ana/.cache/other
+mount -t tmpfs other root/home/ana/.cache/other
+echo kept >root/home/ana/.cache/other/kept
+shift
+exec "$@"
+"#;
+    /// Names the root, in the process that the next test starts.
+    const ROOT: &str = "SUGAR_CELLAR_TEST_ROOT";
+
+    #[test]
+    fn child_in_an_overlay_fs() {
+        let Some(root) = std::env::var_os(ROOT) else {
+            return;
+        };
+        let there = |path: &str| Path::new(&root).join("home/ana/.cache").join(path).exists();
+        assert!(there("deep/old") && there("deep/new"));
+        let caches = removed(Path::new(&root), Clutter::Caches);
+        assert_eq!((caches.files, caches.bytes), (2, Bytes(2 * 8192)));
+        assert!(!there("deep") && there("other/kept"));
+    }
+
+    #[test]
+    fn an_overlay_fs_is_one_file_system() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: needs root");
+            return;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let run = |program: &Path, arguments: &[&str]| {
+            std::process::Command::new("unshare")
+                .args(["--mount", "sh", "-c", OVERLAY_FS, "sh"])
+                .arg(place.path())
+                .arg(program)
+                .args(arguments)
+                .env(ROOT, place.path().join("root"))
+                .status()
+        };
+        let can_mount = run(Path::new("true"), &[]);
+        if !can_mount.is_ok_and(|status| status.success()) {
+            eprintln!("SKIPPED: OverlayFS cannot be mounted here");
+            return;
+        }
+        for layer in ["lower", "upper", "root"] {
+            fs::remove_dir(place.path().join(layer)).unwrap();
+        }
+        let test = ["--exact", "clean::tests::child_in_an_overlay_fs"];
+        let ours = std::env::current_exe().unwrap();
+        assert!(run(&ours, &test).unwrap().success());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use sugar_cellar::error::ErrorKind;
@@ -218,6 +218,39 @@ fn older_kinds_of_ext_are_read_and_written_too() {
         stick.close().unwrap();
         assert_let_go(&path);
         run("e2fsck", &["-fn", path.to_str().unwrap()]);
+    }
+}
+
+/// Without a journal, a file's length and what it takes reach the device at different times.
+#[test]
+fn only_a_journal_shortens_at_once() {
+    root_only!("mkfs.ext4", "losetup", "mount");
+    for (features, at_once) in [
+        ("has_journal", true),
+        ("^has_journal", false),
+        ("none", false),
+    ] {
+        let ext4 = Ext4::with(&["-O", features]);
+        let shortens = |path: &Path, access: Access| {
+            let stick = Stick::open(path, access).unwrap();
+            let found = stick.folder().shortens_at_once().unwrap();
+            assert_eq!(found, at_once, "{features} {access:?} {}", path.display());
+        };
+        for access in [Access::Read, Access::Write] {
+            shortens(&ext4.image(), access);
+            assert_let_go(&ext4.image());
+        }
+        let mut device = Device::new(&ext4.image(), &[]);
+        // Where there is no journal, the kernel may not take the option to leave it alone.
+        let options = ["rw", "ro", "ro,noload"];
+        for options in &options[..if at_once { 3 } else { 2 }] {
+            let point = device.mount(options);
+            shortens(&point, Access::Read);
+            device.unmount();
+        }
+        let point = device.mount("rw");
+        shortens(&point, Access::Write);
+        shortens(Path::new(&device.node), Access::Write);
     }
 }
 
@@ -566,23 +599,29 @@ fn child_that_holds_a_stick() {
     let stick = Stick::open(Path::new(&path), access).unwrap();
     let file = stick.folder().open(IMAGE).unwrap();
     println!("HOLDING {}", file.size().unwrap());
+    let mut asked = String::new();
+    std::io::stdin().read_line(&mut asked).unwrap();
+    stick.check_again().unwrap();
+    println!("STILL HOLDING");
     std::thread::sleep(Duration::from_secs(60));
 }
 
-fn child(path: &Path, access: &str) -> Child {
+type Lines = std::io::Lines<BufReader<ChildStdout>>;
+
+fn child(path: &Path, access: &str) -> (Child, Lines) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_that_holds_a_stick", "--nocapture"])
         .env(CHILD, format!("{access}={}", path.display()))
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
-    let mut lines = output.lines().map(Result::unwrap);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(
-        lines.any(|line| line.contains("HOLDING")),
+        lines.any(|line| line.unwrap().contains("HOLDING")),
         "the child failed"
     );
-    child
+    (child, lines)
 }
 
 #[test]
@@ -593,7 +632,7 @@ fn a_killed_process_leaves_nothing() {
     let mounts = mountinfo();
     for path in [&ext4.image(), &disk] {
         for access in ["read", "write"] {
-            let mut child = child(path, access);
+            let (mut child, _lines) = child(path, access);
             assert_eq!(loops_of(path).len(), 1);
             if access == "write" {
                 assert_eq!(kind_of(path, Access::Write), ErrorKind::Busy);
@@ -606,6 +645,77 @@ fn a_killed_process_leaves_nothing() {
             assert_let_go(path);
         }
     }
+}
+
+/// A loop device that a reader puts on what somebody writes would end that work.
+#[test]
+fn nobody_looks_while_a_stick_is_written() {
+    root_only!("mkfs.ext4", "losetup");
+    let ext4 = Ext4::new();
+    let device = Device::new(&ext4.image(), &[]);
+    let node = PathBuf::from(&device.node);
+    let writer = child(&node, "write");
+    assert_eq!(kind_of(&node, Access::Read), ErrorKind::Busy);
+    assert_eq!(loops_of(&node), [""; 0]);
+    assert_still_held(writer);
+    Stick::open(&node, Access::Read).unwrap();
+    drop(device);
+    assert_let_go(&ext4.image());
+
+    let path = ext4.image();
+    let writer = child(&path, "write");
+    let loops = loops_of(&path);
+    assert_eq!(kind_of(&path, Access::Read), ErrorKind::Busy);
+    assert_eq!(loops_of(&path), loops);
+    assert_still_held(writer);
+    assert_let_go(&path);
+    // Readers do not disturb each other.
+    let readers = [0; 2].map(|_| Stick::open(&path, Access::Read).unwrap());
+    assert_eq!(loops_of(&path).len(), readers.len());
+}
+
+/// The child's stick passes its check, and then it ends.
+fn assert_still_held(mut writer: (Child, Lines)) {
+    let mut input = writer.0.stdin.take().unwrap();
+    input.write_all(b"\n").unwrap();
+    let held = writer.1.any(|line| line.unwrap().contains("STILL HOLDING"));
+    writer.0.kill().unwrap();
+    writer.0.wait().unwrap();
+    assert!(held, "looking ended the writer's work");
+}
+
+/// Whoever looks for a moment keeps nobody from writing.
+#[test]
+fn a_writer_waits_for_who_looks() {
+    root_only!("mkfs.ext4", "losetup");
+    let ext4 = Ext4::new();
+    let device = Device::new(&ext4.image(), &[]);
+    let node = PathBuf::from(&device.node);
+    let look = |path: &Path| {
+        let mut reader = child(path, "read").0;
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(1));
+            reader.kill().unwrap();
+            reader.wait().unwrap();
+        })
+    };
+    let reader = look(&node);
+    let stick = Stick::open(&node, Access::Write).unwrap();
+    reader.join().unwrap();
+    // Taken between opening and writing, and let go again.
+    let above = Device::new(&node, &["-r"]);
+    let above = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(1));
+        drop(above);
+    });
+    stick.check_again().unwrap();
+    above.join().unwrap();
+    drop((stick, device));
+    assert_let_go(&ext4.image());
+
+    let reader = look(&ext4.image());
+    Stick::open(&ext4.image(), Access::Write).unwrap();
+    reader.join().unwrap();
 }
 
 /// Killed at any instant, opening leaves no loop device either.

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 ///
 /// Only from the stick that the computer was started from (“live”). Your own caches,
 /// thumbnails and trash are removed for yourself; old logs, crash dumps and downloaded
-/// packages need the administrator. It gives no room back by itself: “tidy” does.
+/// packages need the administrator. In an overlay that only fills up, the room comes back
+/// with “tidy”; where the root is an OverlayFS, at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -71,7 +72,9 @@ fn remove(args: &Args, name: &str, console: &Console) -> Result<Exit> {
             bytes: cleaned.bytes,
         });
     }
-    console.say(&gettext("The room comes back with “tidy”."));
+    if !running::on_overlay_fs()? {
+        console.say(&gettext("The room comes back with “tidy”."));
+    }
     Ok(Exit::Done)
 }
 

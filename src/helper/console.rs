@@ -146,7 +146,7 @@ impl Console {
 
     /// That `stick` failed, in both languages; what the program is to end with.
     pub fn failed(&self, stick: &str, error: &Error) -> Exit {
-        let said = words::error(error);
+        let said = words::error_of(stick, error);
         if self.json {
             self.event(&Event::Failed {
                 stick: stick.to_owned(),

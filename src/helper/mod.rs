@@ -41,6 +41,7 @@ use crate::shutdown::{self, Ending};
 use crate::stick::Caller;
 use clap::{CommandFactory, Parser, Subcommand};
 use console::{Console, Exit};
+use rustix::fs::Mode;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -127,6 +128,11 @@ enum AnyVerb {
 
 /// The whole program: reads the command line, runs the verb, gives the exit status.
 pub fn main() -> ExitCode {
+    // What root makes on a stick and in /run is for all to read, whatever the umask of the person
+    // hides who started us; what is private is made so.
+    if rustix::process::geteuid().is_root() {
+        rustix::process::umask(Mode::WGRP | Mode::WOTH);
+    }
     // At the end of a shutdown we may be the computer's first program, and its last.
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if let Some(ending) = Ending::asked(&arguments) {

@@ -3,7 +3,7 @@
 use super::console::{Console, Exit};
 use super::job::Jobs;
 use super::{STICK, named, tell};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::protocol::{OverlayKind, Status};
 use crate::status::{self, Seen};
 use crate::stick::{Access, Stick};
@@ -64,13 +64,17 @@ fn follow(args: &Args, console: &Console) -> Result<Exit> {
     while !jobs.cancelled() && !console.reader_gone() {
         // Opened each time: a stick that is mounted, unmounted or changed is seen as it is now,
         // and nobody is kept from pulling it out.
-        let stick = Stick::open(&args.stick, Access::Read)?;
-        let seen = status::look(&stick)?;
-        drop(stick);
-        if last
-            .as_ref()
-            .is_none_or(|last| differs(&last.status, &seen.status))
-        {
+        let seen = Stick::open(&args.stick, Access::Read).and_then(|stick| status::look(&stick));
+        let seen = match seen {
+            // Somebody changes it: it is looked at again when that is over.
+            Err(Error::Busy { .. }) if last.is_some() => None,
+            seen => Some(seen?),
+        };
+        let differs = |seen: &Seen| {
+            let last = last.as_ref();
+            last.is_none_or(|last| differs(&last.status, &seen.status))
+        };
+        if let Some(seen) = seen.filter(differs) {
             console.value(&seen.status);
             if last.is_some() {
                 console.say("");

@@ -8,10 +8,12 @@ use super::figures::{duration, fill, rate, size};
 use super::meter::Reading;
 use crate::error::{Error, Part};
 use crate::protocol::Stage;
+use crate::stick::Host;
 use crate::units::Bytes;
 use gettextrs::gettext;
 use rustix::io::Errno;
 use std::io;
+use std::path::Path;
 
 /// An error for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,16 @@ fn said(what: String, hint: String) -> Said {
 
 /// What an error means, and what to do.
 pub fn error(error: &Error) -> Said {
+    on(false, error)
+}
+
+/// As [`error`], of the stick that is called `stick`: it is not to be pulled out where the computer
+/// runs from it.
+pub fn error_of(stick: &str, error: &Error) -> Said {
+    on(Host::default().runs_from(Path::new(stick)), error)
+}
+
+fn on(running: bool, error: &Error) -> Said {
     match error {
         Error::NotFound { part, .. } => not_found(*part),
         Error::NoSpace {
@@ -94,7 +106,7 @@ pub fn error(error: &Error) -> Said {
                 &[("package", package)],
             ),
         ),
-        Error::Io { source, .. } => input_output(source),
+        Error::Io { source, .. } => input_output(running, source),
         Error::Unfinished(_) => said(
             gettext(
                 "The new image is in place and nothing is lost, but the end of the work is still to be done.",
@@ -117,7 +129,7 @@ pub fn error(error: &Error) -> Said {
             ),
         ),
         Error::Undo { first, .. } => Said {
-            what: self::error(first).what,
+            what: on(running, first).what,
             hint: gettext(
                 "Tidying up afterwards failed as well; run the same command again, and it tidies up first.",
             ),
@@ -300,16 +312,27 @@ fn denied() -> Said {
     )
 }
 
-fn input_output(source: &io::Error) -> Said {
+/// Where the computer runs from the stick that made trouble.
+fn look_from_another() -> String {
+    gettext(
+        "Do not pull it out, for the computer runs from it: save your work to another place, shut the computer down, and look at the stick from another computer.",
+    )
+}
+
+fn input_output(running: bool, source: &io::Error) -> Said {
     // What the kernel says of metadata that contradicts itself.
     if [Errno::BADMSG, Errno::UCLEAN].contains(&Errno::from_io_error(source).unwrap_or(Errno::IO)) {
+        let hint = match running {
+            true => look_from_another(),
+            false => gettext(
+                "Open it once in the file manager, which puts it in order, unmount it, and try again.",
+            ),
+        };
         return said(
             gettext(
                 "The stick was pulled out or cut off while it was written, and not put in order since.",
             ),
-            gettext(
-                "Open it once in the file manager, which puts it in order, unmount it, and try again.",
-            ),
+            hint,
         );
     }
     match source.kind() {
@@ -330,12 +353,15 @@ fn input_output(source: &io::Error) -> Said {
             gettext("A file or folder that is needed is not there."),
             gettext("Check the name, and that the stick is still plugged in."),
         ),
-        _ => said(
-            gettext("The stick could not be read or written."),
-            gettext(
-                "Pull it out, plug it in again and try once more; if it fails again, copy your files to another stick.",
-            ),
-        ),
+        _ => {
+            let hint = match running {
+                true => look_from_another(),
+                false => gettext(
+                    "Pull it out, plug it in again and try once more; if it fails again, copy your files to another stick.",
+                ),
+            };
+            said(gettext("The stick could not be read or written."), hint)
+        }
     }
 }
 
@@ -461,6 +487,20 @@ mod tests {
                     "one sentence: {sentence}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_computers_own_stick_is_not_pulled_out() {
+        for source in [io::Error::from(Errno::IO), Errno::UCLEAN.into()] {
+            let error = Error::Io {
+                doing: String::new(),
+                source,
+            };
+            let (live, other) = (error_of("live", &error), error_of("/no/such/stick", &error));
+            assert_eq!(live.what, other.what);
+            assert!(live.hint.starts_with("Do not pull it out"), "{live:?}");
+            assert_eq!(other, self::error(&error));
         }
     }
 

@@ -141,6 +141,12 @@ impl Host {
             .is_some_and(|error| error.kind() == io::ErrorKind::ResourceBusy)
     }
 
+    /// Whether a file system has a device for itself that nothing is built upon: where it is in no
+    /// mountinfo, it is mounted for one process alone, as we mount it to write.
+    pub(super) fn out_of_sight(&self, device: Device) -> bool {
+        self.claimed(device) && self.holders(device).is_empty()
+    }
+
     /// A block device's length.
     pub fn size(&self, device: Device) -> Option<Bytes> {
         let sectors = self.text(self.block(device).join("size"))?;

@@ -6,13 +6,16 @@
 
 use super::host::{Device, Host};
 use super::layout::{LIVE_OS, LiveOverlay};
-use super::loops::{Bound, Held};
+use super::loops::{self, Bound, Held};
 use super::mounts::Mount;
 use crate::error::{Doing, Result};
 use crate::storage::{DiskFolder, Folder};
 use rustix::fs::AtFlags;
 use std::path::Path;
 
+/// What is said of a device that somebody has where nobody sees it.
+pub(super) const OUT_OF_SIGHT: &str =
+    "its device is mounted out of sight, or held by another driver";
 /// dracut's name for the running system's root.
 const LIVE_ROOT: &str = "live-rw";
 /// What the kernel puts behind the name of a file that was removed.
@@ -95,6 +98,12 @@ impl Wanted {
     }
 }
 
+/// Who uses it, asked for a moment longer while somebody does.
+pub(super) fn patiently(ask: impl Fn() -> Result<InUse>) -> Result<InUse> {
+    let settled = |answer: &Result<InUse>| !matches!(answer, Ok(InUse::Held(_)));
+    loops::patiently(ask, settled)
+}
+
 impl Host {
     /// Who holds any of it.
     pub(super) fn held(&self, wanted: &Wanted) -> Result<InUse> {
@@ -146,6 +155,30 @@ impl Host {
         let mounts = self.all_mounts().into_iter();
         let mut live = mounts.filter(|mount| mount.of_initramfs() && mount.device == device);
         live.any(|mount| at_root || same_folder(&mount.point, folder))
+    }
+
+    /// Whether the running system needs what `named` lies on or is: the stick that it was started from,
+    /// a disk with that on it, or anything in its root file system. Nothing is opened for it.
+    pub fn runs_from(&self, named: &Path) -> bool {
+        use std::os::unix::fs::{FileTypeExt, MetadataExt};
+        if named == Path::new("live") {
+            return true;
+        }
+        let Ok(metadata) = std::fs::metadata(named) else {
+            return false;
+        };
+        let device = Device::from_raw(match metadata.file_type().is_block_device() {
+            true => metadata.rdev(),
+            false => metadata.dev(),
+        });
+        let mounts = self.all_mounts();
+        let root = |mount: &Mount| mount.point == Path::new("/") && mount.device == device;
+        let below = |mount: &Mount| {
+            let disk = || self.disk(mount.device) == Some(device);
+            mount.of_initramfs() && (mount.device == device || disk())
+        };
+        mounts.iter().any(below)
+            || mounts.iter().any(Mount::of_initramfs) && mounts.iter().any(root)
     }
 
     /// Whether `folder` lies in the root file system of a live system: in memory, or in the overlay of
@@ -240,6 +273,32 @@ mod tests {
         ] {
             let (_place, host) = host(&[("proc/self/mountinfo", &mounts)]);
             assert_eq!(host.in_live_root(&folder).unwrap(), wanted, "{mounts}");
+        }
+    }
+
+    #[test]
+    fn what_the_running_system_needs() {
+        let place = tempfile::tempdir().unwrap();
+        let on = std::os::unix::fs::MetadataExt::dev(&place.path().metadata().unwrap());
+        let on = Device::from_raw(on);
+        let file = place.path().join("stick.img");
+        std::fs::write(&file, "").unwrap();
+        let live = "2 1 8:17 / /run/initramfs/live rw - vfat /dev/sdb1 rw\n";
+        let root = format!("1 1 {on} / / rw - ext4 x rw\n");
+        let stick = format!("2 1 {on} / /run/initramfs/live rw - vfat x rw\n");
+        let other = format!("3 1 {on} / /mnt rw - ext4 x rw\n{live}");
+        for (mounts, needed) in [
+            (format!("{root}{live}"), true),
+            (stick, true),
+            (root, false),
+            (other, false),
+        ] {
+            let (_place, host) = host(&[("proc/self/mountinfo", &mounts)]);
+            for path in [place.path(), &file] {
+                assert_eq!(host.runs_from(path), needed, "{mounts}");
+            }
+            assert!(host.runs_from(Path::new("live")));
+            assert!(!host.runs_from(Path::new("/no/such/place")));
         }
     }
 

@@ -15,9 +15,23 @@ use std::time::Duration;
 
 /// So often another process may take the free loop device before us.
 const TRIES: usize = 32;
-/// How often, and how long between, a device that was let go is looked at.
+/// How often, and how long between, it is asked whether somebody has let go: for three seconds.
 const RELEASE_TRIES: usize = 150;
 const RELEASE_PAUSE: Duration = Duration::from_millis(20);
+
+/// Asks again for a moment, until the answer is `settled`; gives the last one.
+///
+/// Whoever looks at a stick, and udev, which looks at each new device, hold it for no longer.
+pub(super) fn patiently<T>(ask: impl Fn() -> T, settled: impl Fn(&T) -> bool) -> T {
+    for _ in 0..RELEASE_TRIES {
+        let answer = ask();
+        if settled(&answer) {
+            return answer;
+        }
+        std::thread::sleep(RELEASE_PAUSE);
+    }
+    ask()
+}
 
 /// A loop device of ours. Whatever ends this process ends it: the kernel unbinds
 /// it when the last one closes it, and it is bound in one call.
@@ -55,13 +69,9 @@ impl Loop {
         drop(self.device);
         let Ok(number) = number else { return };
         let held = format!("/sys/dev/block/{number}/loop/backing_file");
-        for _ in 0..RELEASE_TRIES {
-            if !Path::new(&held).exists() {
-                return;
-            }
-            std::thread::sleep(RELEASE_PAUSE);
+        if patiently(|| Path::new(&held).exists(), |bound| !bound) {
+            log::warn!("loop device {number} is held by somebody else, too");
         }
-        log::warn!("loop device {number} is held by somebody else, too");
     }
 
     /// Its device number.

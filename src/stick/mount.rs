@@ -6,7 +6,7 @@
 //! is beneath it by a path, and all threads see it alike.
 
 use super::host::{Device, Host};
-use super::loops::{Loop, Window, path_of};
+use super::loops::{self, Loop, Window, path_of};
 use super::superblock::Kind;
 use crate::error::{Doing, Error, Part, Result};
 use crate::storage::DiskFolder;
@@ -114,7 +114,9 @@ pub fn squashfs(image: &File) -> Result<Detached> {
 /// Mounts a device to write to it.
 pub fn device(host: &Host, device: Device, kind: Kind) -> Result<Detached> {
     let opened = host.open(device).doing("opening the device")?;
-    attach(opened.file(), kind.driver(), How::Writing)
+    // Who asks whether it is mounted has it for an instant.
+    let mount = || attach(opened.file(), kind.driver(), How::Writing);
+    loops::patiently(mount, |mounted| !matches!(mounted, Err(Error::Busy { .. })))
 }
 
 /// Shares the file system that others have mounted from a device by `driver`,

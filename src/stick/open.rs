@@ -1,7 +1,7 @@
 //! Opens what a person calls a stick, and holds its folder LiveOS.
 
 use super::host::{Device, Host};
-use super::in_use::{InUse, Wanted, WantedFile};
+use super::in_use::{self, InUse, Wanted, WantedFile};
 use super::layout::LIVE_OS;
 use super::lock::Lock;
 use super::mount::{Access, Kept};
@@ -108,8 +108,7 @@ impl Stick {
             Some(image) => wanted.files.push(reach::wanted_file(image)?),
             None if wanted.ours.is_some() && self.host.claimed(self.facts.device) => {
                 // Behind a loop device of our own, the files have other numbers.
-                let text = "its device is mounted out of sight, or held by another driver";
-                return Ok(InUse::Held(text.to_owned()));
+                return Ok(InUse::Held(in_use::OUT_OF_SIGHT.to_owned()));
             }
             None if self.facts.at_root => {
                 wanted.devices.push(self.facts.device);
@@ -121,13 +120,13 @@ impl Stick {
     }
 
     /// To be called right before the exchange, and before the exception list's
-    /// first write: an error unless the stick may still be written.
+    /// first write: an error unless the stick may still be written. Who only looks is waited for.
     pub fn check_again(&self) -> Result<()> {
         if self.access == Access::Read {
             let detail = "the stick was opened to look only";
             return Err(Error::refused(Part::Stick, detail));
         }
-        match self.in_use()? {
+        match in_use::patiently(|| self.in_use())? {
             InUse::Free if !self.booted => Ok(()),
             InUse::Live if self.booted => Ok(()),
             InUse::Free => Err(Error::Busy {
@@ -144,7 +143,7 @@ impl Stick {
     /// `Err(Busy)` where it was opened to look only, and another process is changing it.
     pub fn nobody_writes(&self) -> Result<()> {
         match self.access {
-            Access::Read => Lock::folder(&self.live_os).map(drop),
+            Access::Read => Lock::free_folder(&self.live_os),
             Access::Write => Ok(()),
         }
     }

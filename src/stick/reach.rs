@@ -11,7 +11,7 @@
 //! is opened to be written.
 
 use super::host::{Device, Host, Name};
-use super::in_use::{InUse, Wanted, WantedFile};
+use super::in_use::{self, InUse, Wanted, WantedFile};
 use super::layout::LIVE_OS;
 use super::lock::Lock;
 use super::mount::{self, Access, Kept};
@@ -185,6 +185,12 @@ impl Caller {
             return Err(unknown(kind));
         };
         let mounted = match access {
+            // Who writes to it counts a loop device of ours as a holder, and gives up.
+            Access::Read if found.kind != Kind::Iso && self.host.out_of_sight(device) => {
+                return Err(Error::Busy {
+                    detail: in_use::OUT_OF_SIGHT.to_owned(),
+                });
+            }
             Access::Read => {
                 let size = opened.size().doing("asking for the device's size")?;
                 mount::window(opened.file(), Bytes(0), size, found.kind, access)?
@@ -278,7 +284,9 @@ impl Caller {
             .open(path)
             .doing(format!("opening {}", path.display()))?;
         let mut locks = Vec::new();
-        if access == Access::Write {
+        if access == Access::Read {
+            Lock::free_file(&file)?;
+        } else {
             locks.push(Lock::file(&file)?);
             // Before it is mounted: that already writes to it.
             self.unheld(Wanted {
@@ -327,7 +335,7 @@ impl Caller {
     }
 
     fn unheld(&self, wanted: Wanted) -> Result<()> {
-        match self.host.held(&wanted)? {
+        match in_use::patiently(|| self.host.held(&wanted))? {
             InUse::Free | InUse::Live => Ok(()),
             InUse::Held(who) => Err(Error::Busy { detail: who }),
             InUse::Unknown(why) => Err(Error::Denied { detail: why }),

@@ -5,7 +5,9 @@
 
 use super::{Entry, EntryKind, Folder, ReadAt, Storage, beneath};
 use crate::units::Bytes;
-use rustix::fs::{AtFlags, Dir, FallocateFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::fs::{
+    AtFlags, Dir, FallocateFlags, FileType, Gid, Mode, OFlags, RenameFlags, StatVfsMountFlags, Uid,
+};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -22,6 +24,10 @@ const DIRECT_CHUNK: usize = 1 << 20;
 const MSDOS_MAGIC: i64 = 0x4d44;
 /// `statfs` type of ext2, ext3 and ext4 (linux/magic.h, EXT4_SUPER_MAGIC).
 const EXT4_MAGIC: i64 = 0xef53;
+/// Where ext4's superblock holds the features that nobody need know (fs/ext4/ext4.h,
+/// s_feature_compat), and the one that says that there is a journal (EXT4_FEATURE_COMPAT_HAS_JOURNAL).
+const EXT4_COMPATIBLE: u64 = 1024 + 0x5c;
+const EXT4_HAS_JOURNAL: u32 = 0x4;
 /// Blocks that ext4 keeps for itself, from root too: a fiftieth of all, and no more than these
 /// (fs/ext4/super.c, ext4_calculate_resv_clusters).
 const EXT4_KEPT: u64 = 4096;
@@ -259,6 +265,46 @@ impl DiskFolder {
     fn is_fat(&self) -> io::Result<bool> {
         Ok(rustix::fs::fstatfs(&self.folder)?.f_type as i64 == MSDOS_MAGIC)
     }
+
+    /// Whether names, a file's length and what it takes change together, in one step: by a journal.
+    fn in_steps(&self) -> io::Result<bool> {
+        Ok(match rustix::fs::fstatfs(&self.folder)?.f_type as i64 {
+            MSDOS_MAGIC | EXFAT_MAGIC => false,
+            EXT4_MAGIC => self.has_journal()?,
+            _ => true,
+        })
+    }
+
+    /// Whether an ext4 has a journal; ext2, which has the same `statfs` type, has none.
+    ///
+    /// The driver tells what it does (fs/ext4/sysfs.c, journal_task_show; Linux 5.1), and ext2's driver
+    /// tells nothing there. But mounted to look only, a journal that there is may not be loaded.
+    fn has_journal(&self) -> io::Result<bool> {
+        let device = rustix::fs::fstat(&self.folder)?.st_dev;
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let Ok(block) = std::fs::read_link(format!("/sys/dev/block/{major}:{minor}")) else {
+            return Ok(false);
+        };
+        let name = block.file_name().unwrap_or_default();
+        let task = Path::new("/sys/fs/ext4").join(name).join("journal_task");
+        match std::fs::read_to_string(task) {
+            Ok(task) if task.trim() != "<none>" => return Ok(true),
+            Ok(_) => {}
+            Err(_) => return Ok(false),
+        }
+        let flags = rustix::fs::fstatvfs(&self.folder)?.f_flag;
+        if !flags.contains(StatVfsMountFlags::RDONLY) {
+            return Ok(false);
+        }
+        let node = Path::new("/dev").join(name.to_string_lossy().replace('!', "/"));
+        let node = match File::open(node) {
+            Ok(node) if rustix::fs::fstat(&node)?.st_rdev == device => node,
+            _ => return Ok(false),
+        };
+        let mut compatible = [0; 4];
+        node.read_exact_at(&mut compatible, EXT4_COMPATIBLE)?;
+        Ok(u32::from_le_bytes(compatible) & EXT4_HAS_JOURNAL != 0)
+    }
 }
 
 impl AsFd for DiskFolder {
@@ -370,9 +416,9 @@ impl Folder for DiskFolder {
     }
 
     fn forget(&self) -> io::Result<()> {
-        // FAT keeps its directories in the block device's cache, which only root can drop;
-        // ext4's exchange is one journalled transaction, which needs no second look.
-        if !self.is_fat()? {
+        // FAT keeps its directories in the block device's cache, which only root can drop, and so does
+        // ext4; but there the exchange is one transaction of the journal, which needs no second look.
+        if self.in_steps()? {
             return Ok(());
         }
         match std::fs::write(DROP_CACHES, "3") {
@@ -389,8 +435,7 @@ impl Folder for DiskFolder {
     }
 
     fn shortens_at_once(&self) -> io::Result<bool> {
-        let kind = rustix::fs::fstatfs(&self.folder)?.f_type as i64;
-        Ok(![MSDOS_MAGIC, EXFAT_MAGIC].contains(&kind))
+        self.in_steps()
     }
 
     fn lasts(&self) -> io::Result<bool> {

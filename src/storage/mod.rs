@@ -136,8 +136,8 @@ pub trait Folder: Send + Sync {
     /// What a file takes on the device: less than its length where it has holes.
     fn taken(&self, name: &str) -> io::Result<Bytes>;
 
-    /// Whether a file becomes shorter in one step, its length and what it takes together. On FAT
-    /// they lie apart.
+    /// Whether a file becomes shorter in one step, its length and what it takes together. On FAT, and
+    /// on ext4 without a journal, they lie apart.
     fn shortens_at_once(&self) -> io::Result<bool>;
 
     /// Whether what it holds is there when the computer was switched off: not in memory.

@@ -2,7 +2,9 @@
 
 use super::helper::{Place, command, finish, run};
 use serde_json::Value;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -217,6 +219,43 @@ fn watch_tells_of_changes_until_its_input_closes() {
     drop(child.stdin.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(asked.elapsed() < Duration::from_secs(3));
+}
+
+#[test]
+fn watch_goes_on_when_a_change_is_over() {
+    if !rustix::process::geteuid().is_root() || !Path::new("/dev/loop-control").exists() {
+        eprintln!("SKIPPED: needs root and loop devices");
+        return;
+    }
+    let place = Place::new();
+    let image = place.path().join("stick.img");
+    File::create(&image).unwrap().set_len(64 << 20).unwrap();
+    let made = std::process::Command::new("mkfs.ext4")
+        .args(["-q", "-F", "-L", "PRACTICE", "-d"])
+        .args([place.stick(), image.clone()])
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: mkfs.ext4 is not installed");
+        return;
+    }
+    let mut helper = command();
+    helper.arg("watch").arg(&image);
+    helper.args(["--interval", "0.1", "--json"]);
+    let mut child = helper.stdin(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    for wanted in ["hello", "stick"] {
+        let line = out.next().unwrap().unwrap();
+        assert!(line.contains(wanted), "{line}");
+    }
+    // As a command holds it that changes the stick.
+    let held = File::open(&image).unwrap();
+    let exclusive = rustix::fs::FlockOperation::LockExclusive;
+    rustix::fs::flock(&held, exclusive).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(child.try_wait().unwrap(), None, "it ended");
+    drop(held);
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
