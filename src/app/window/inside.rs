@@ -17,7 +17,23 @@ use gtk::{gio, glib};
 use std::rc::Rc;
 use sugar_cellar::protocol::{Explanation, Pending, Status};
 
+/// A helper at work inside a stick.
+#[derive(Debug)]
+pub struct Work {
+    /// The stick's key; another one may be selected meanwhile.
+    key: String,
+    verb: Verb,
+    pub running: Running,
+}
+
 impl Window {
+    /// Whether this stick is being tidied.
+    pub(super) fn tidies(&self, key: &str) -> bool {
+        let work = self.imp().inside.borrow();
+        work.as_ref()
+            .is_some_and(|work| work.verb == Verb::Tidy && work.key == key)
+    }
+
     /// Looks inside the selected stick.
     pub(super) fn look_inside(&self) {
         let Some(stick) = self.selected() else { return };
@@ -46,7 +62,13 @@ impl Window {
             match call {
                 Some(call) => {
                     let running = window.start(purpose, call);
-                    window.imp().inside.replace(Some(running));
+                    let key = stick.key.clone();
+                    let work = Work { key, verb, running };
+                    window.imp().inside.replace(Some(work));
+                    if verb == Verb::Tidy {
+                        // It is read while it changes, and would be read again and again.
+                        window.leave_alone(&stick.key);
+                    }
                 }
                 None => window.inside_failed(Problem::unreachable()),
             }
@@ -81,8 +103,6 @@ impl Window {
         if self.run_is_active() || self.imp().inside.borrow().is_some() {
             return;
         }
-        // It is read while it changes, and would be read again and again.
-        self.imp().sticks.borrow_mut().watch = None;
         match self.imp().page.get() {
             Page::Space => self.imp().space_page.looking(),
             _ => self.imp().inside_page.looking(),
@@ -112,10 +132,13 @@ impl Window {
     }
 
     pub(super) fn inside_failed(&self, problem: Problem) {
-        self.imp().inside.take();
+        let work = self.imp().inside.take();
         match self.imp().page.get() {
             Page::Space => self.imp().space_page.problem(problem),
             _ => self.imp().inside_page.problem(problem),
+        }
+        if let Some(work) = work {
+            self.let_be(&work.key);
         }
     }
 
@@ -130,8 +153,14 @@ impl Window {
         if self.imp().page.get() == Page::Inside && self.imp().inside_page.up() {
             return;
         }
-        let tidying: Option<Running> = self.imp().inside.take();
-        drop(tidying);
+        {
+            let mut inside = self.imp().inside.borrow_mut();
+            match inside.as_ref() {
+                // Until it has ended, the stick is in its hands.
+                Some(work) if work.verb == Verb::Tidy => work.running.job.cancel(),
+                _ => *inside = None,
+            }
+        }
         if self.imp().sticks.borrow().watch.is_none() {
             self.watch();
         }

@@ -104,7 +104,7 @@ mod imp {
         pub practice_page: TemplateChild<PracticePage>,
         pub page: Cell<Page>,
         pub sticks: RefCell<sticks::Sticks>,
-        pub inside: RefCell<Option<update::Running>>,
+        pub inside: RefCell<Option<inside::Work>>,
         pub lesson: RefCell<lesson::Lesson>,
         pub preventing: RefCell<prevention::Preventing>,
         pub table: RefCell<table::Table>,

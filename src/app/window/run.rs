@@ -290,8 +290,6 @@ impl Window {
 
     fn set_out(&self, stick: &Known, call: Call) {
         self.imp().refresh_page.running(&stick.name());
-        // The refresh tells more, and asks for one password only.
-        self.imp().sticks.borrow_mut().watch = None;
         let window = self.downgrade();
         glib::spawn_future_local(async move {
             if call.asked {
@@ -316,13 +314,17 @@ impl Window {
             return;
         };
         let running = self.start(Purpose::Refresh, call);
+        let mut key = String::new();
         if let Some(run) = self.imp().run.borrow_mut().as_mut() {
+            key.clone_from(&run.key);
             run.helper = Some(running);
             run.phase = Phase::Working;
             run.began = Instant::now();
             run.heard = run.began;
             run._awake = Some(desktop::Awake::new(&application, Some(self.upcast_ref())));
         }
+        // The refresh tells more, and asks for one password only.
+        self.leave_alone(&key);
         self.listen_for_silence();
         self.enable();
     }
@@ -406,6 +408,7 @@ impl Window {
                     .imp()
                     .refresh_page
                     .pull(&pull(&stick, released, pending));
+                window.let_be(&stick.key);
             }
         });
     }
@@ -414,6 +417,9 @@ impl Window {
         self.over();
         self.tell(&problem.title.clone(), &problem.text);
         self.imp().refresh_page.problem(problem);
+        if let Some(stick) = self.run_stick() {
+            self.let_be(&stick.key);
+        }
     }
 
     pub(super) fn run_ended(&self, ended: &Ended) {
