@@ -247,7 +247,7 @@ impl Window {
             Page::Stick | Page::Inside | Page::Space | Page::History | Page::Lesson => {
                 self.selected().map(|stick| stick.name())
             }
-            Page::Refresh => imp.run.borrow().as_ref().map(|run| run.name.clone()),
+            Page::Refresh => imp.run.borrow().as_ref().map(|run| run.stick.name()),
             _ => None,
         };
         imp.heading
