@@ -112,6 +112,14 @@ class Inside(WindowTest):
         window.press("Back")
         wait(window.gauge, "the gauge again")
 
+    def test_a_helper_that_says_nothing_is_told(self):
+        stick = self.practice()
+        helper = self.folder() / "helper"
+        helper.write_text(f'#!/bin/sh\n[ "$1" = explain ] || exec "{HELPER}" "$@"\n')
+        helper.chmod(0o755)
+        window = self.inside(stick, env={"SUGAR_CELLAR_HELPER": str(helper)})
+        window.shows("It Stopped All at Once", patience=10)
+
     def test_it_is_left_while_it_looks(self):
         helper = self.folder() / "helper"
         helper.write_text(f'#!/bin/sh\n[ "$1" != explain ] || sleep 3\nexec "{HELPER}" "$@"\n')

@@ -1,7 +1,7 @@
 //! What is inside the selected stick's overlay, and a tidy of it.
 
 use super::sticks::access;
-use super::update::{Purpose, Running, well};
+use super::update::{Purpose, Running};
 use super::{Page, Window};
 use crate::agent;
 use crate::client::Ended;
@@ -143,9 +143,8 @@ impl Window {
     }
 
     pub(super) fn inside_ended(&self, ended: &Ended) {
-        if self.imp().inside.borrow().is_some() && !well(ended) {
-            self.inside_failed(Problem::ended(ended));
-        }
+        // Whatever its status: what it was started for did not arrive.
+        self.inside_failed(Problem::ended(ended));
     }
 
     /// One step up; at the top, or from what can go, back to the stick.
