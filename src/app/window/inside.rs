@@ -34,9 +34,24 @@ impl Window {
             .is_some_and(|work| work.verb == Verb::Tidy && work.key == key)
     }
 
+    /// Whether nothing else can be looked into for now; says why.
+    pub(super) fn waits_for_tidy(&self) -> bool {
+        let work = self.imp().inside.borrow();
+        let tidying = work.as_ref().is_some_and(|work| work.verb == Verb::Tidy);
+        if tidying {
+            self.toast(&gettext(
+                "A stick is being tidied up. One at a time, please.",
+            ));
+        }
+        tidying
+    }
+
     /// Looks inside the selected stick.
     pub(super) fn look_inside(&self) {
         let Some(stick) = self.selected() else { return };
+        if self.waits_for_tidy() {
+            return;
+        }
         self.imp().inside_page.looking();
         self.go(Page::Inside);
         self.begin_inside(&stick, Verb::Explain);
@@ -112,7 +127,9 @@ impl Window {
 
     /// Back to the gauge, which falls.
     pub(super) fn tidied(&self, before: &Status, after: &Status) {
-        self.imp().inside.take();
+        let Some(work) = self.imp().inside.take() else {
+            return;
+        };
         let back = before
             .overlay
             .used_sectors
@@ -126,16 +143,19 @@ impl Window {
             ),
         };
         self.toast(&text);
-        self.go(Page::Stick);
-        self.watched(after.clone());
-        self.watch();
+        if matches!(self.imp().page.get(), Page::Inside | Page::Space) {
+            self.go(Page::Stick);
+        }
+        self.learned(&work.key, after);
+        self.let_be(&work.key);
     }
 
     pub(super) fn inside_failed(&self, problem: Problem) {
         let work = self.imp().inside.take();
         match self.imp().page.get() {
             Page::Space => self.imp().space_page.problem(problem),
-            _ => self.imp().inside_page.problem(problem),
+            Page::Inside => self.imp().inside_page.problem(problem),
+            _ => self.toast(&problem.title),
         }
         if let Some(work) = work {
             self.let_be(&work.key);

@@ -238,16 +238,15 @@ impl Window {
         });
     }
 
+    /// The selected stick's status.
     pub(super) fn watched(&self, status: Status) {
-        let key = self
-            .imp()
-            .sticks
-            .borrow()
-            .selected
-            .clone()
-            .unwrap_or_default();
-        self.note(&key, &status);
-        self.pace(&status);
+        let selected = self.imp().sticks.borrow().selected.clone();
+        self.learned(&selected.unwrap_or_default(), &status);
+    }
+
+    /// A stick's status, whether it is selected or not.
+    pub(super) fn learned(&self, key: &str, status: &Status) {
+        self.note(key, status);
         let stick = {
             let mut sticks = self.imp().sticks.borrow_mut();
             let Some(stick) = sticks.known.iter_mut().find(|stick| stick.key == key) else {
@@ -256,14 +255,18 @@ impl Window {
             stick.status = Some(status.clone());
             stick.clone()
         };
-        self.show_status(&stick, &status);
+        self.fill_rows();
+        if self.selected().is_none_or(|selected| selected.key != key) {
+            return;
+        }
+        self.pace(status);
+        self.show_status(&stick, status);
         self.follow_lesson(status.overlay.percent);
         match self.imp().page.get() {
-            Page::History => self.fill_history(&status),
+            Page::History => self.fill_history(status),
             Page::Space => self.show_paces(),
             _ => {}
         }
-        self.fill_rows();
         self.headings();
     }
 
