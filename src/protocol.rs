@@ -77,8 +77,18 @@ pub enum OverlayKind {
     Snapshot,
     /// An OverlayFS upper directory.
     Overlayfs,
-    /// None: nothing is kept.
+    /// None: nothing is kept. Or there is no telling: [`Overlay::not_here`].
     None,
+}
+
+/// Why an overlay that there may be is not told of. The detail is technical, in English.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reason", content = "detail")]
+pub enum NotHere {
+    /// It lies on another file system, or outside LiveOS: where.
+    Elsewhere(String),
+    /// Which one a start would use cannot be told for sure: why not.
+    Unclear(String),
 }
 
 /// How it stands with an overlay.
@@ -102,6 +112,9 @@ pub enum OverlayState {
 pub struct Overlay {
     /// What kind.
     pub kind: OverlayKind,
+    /// Of kind `none`, why there may be one all the same; none where there is none.
+    #[serde(default)]
+    pub not_here: Option<NotHere>,
     /// Its path below the stick; none when there is none.
     pub file: Option<String>,
     /// How it stands.

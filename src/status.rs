@@ -4,7 +4,7 @@ use crate::error::{Doing, Error, Part, Result};
 use crate::overlay::live::{self, Live};
 use crate::overlay::{ExceptionStore, Figures, upper};
 use crate::progress::Silent;
-use crate::protocol::{self, Home, ImageKind, OverlayState, Pending, Status};
+use crate::protocol::{self, Home, ImageKind, NotHere, OverlayState, Pending, Status};
 use crate::squash::{self, Archive, Contents};
 use crate::stick::layout::{LIVE_OS, SECOND_IMAGE};
 use crate::stick::note::{self, Found, Note};
@@ -126,6 +126,11 @@ impl LookedAt {
 fn overlay(stick: &Stick, layout: &Layout, inner: Option<Bytes>) -> Result<protocol::Overlay> {
     let mut seen = protocol::Overlay {
         kind: layout.overlay_kind(),
+        not_here: match &layout.overlay {
+            Overlay::Elsewhere(place) => Some(NotHere::Elsewhere(place.clone())),
+            Overlay::Unclear(why) => Some(NotHere::Unclear(why.clone())),
+            _ => None,
+        },
         file: layout.overlay_entry().map(|entry| path(&entry.name)),
         state: OverlayState::Active,
         used_sectors: Sectors(0),

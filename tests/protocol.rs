@@ -42,6 +42,7 @@ fn status() -> Status {
         },
         overlay: Overlay {
             kind: OverlayKind::Snapshot,
+            not_here: None,
             file: Some("LiveOS/overlay-SOAS-1234-ABCD".into()),
             state: OverlayState::Active,
             used_sectors: Sectors(98_936),
@@ -58,7 +59,7 @@ fn status() -> Status {
 const STATUS: &str = r#"{"stick":{"path":"/dev/sdb1","label":"SOAS","file_system":"vfat","free_bytes":1000000000,"booted":false},
     "image":{"kind":"nested","file":"LiveOS/squashfs.img","bytes":700000000,"compression":"xz","block_bytes":131072,
     "inner":"LiveOS/rootfs.img","inner_bytes":4294967296},
-    "overlay":{"kind":"snapshot","file":"LiveOS/overlay-SOAS-1234-ABCD","state":"active","used_sectors":98936,
+    "overlay":{"kind":"snapshot","not_here":null,"file":"LiveOS/overlay-SOAS-1234-ABCD","state":"active","used_sectors":98936,
     "total_sectors":163840,"metadata_sectors":400,"chunk_sectors":8,"percent":60.5},"home":null,"pending":null}"#;
 
 #[test]
@@ -87,6 +88,7 @@ fn a_status_of_another_kind() {
         },
         overlay: Overlay {
             kind: OverlayKind::None,
+            not_here: Some(NotHere::Elsewhere("LABEL=DATA".into())),
             file: None,
             state: OverlayState::Empty,
             used_sectors: Sectors(0),
@@ -108,7 +110,7 @@ fn a_status_of_another_kind() {
         r#"{"stick":{"path":"live","label":null,"file_system":"ext4","free_bytes":0,"booted":true},
         "image":{"kind":"flat","file":"LiveOS/squashfs.img","bytes":5,"compression":"zstd","block_bytes":1048576,
         "inner":null,"inner_bytes":null},
-        "overlay":{"kind":"none","file":null,"state":"empty","used_sectors":0,"total_sectors":0,"metadata_sectors":0,
+        "overlay":{"kind":"none","not_here":{"reason":"elsewhere","detail":"LABEL=DATA"},"file":null,"state":"empty","used_sectors":0,"total_sectors":0,"metadata_sectors":0,
         "chunk_sectors":0,"percent":0.0},
         "home":{"file":"LiveOS/home.img","bytes":9,"used_bytes":null,"encrypted":true},"pending":"cleanup"}"#,
     );

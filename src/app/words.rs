@@ -1,7 +1,7 @@
 //! Figures and states in plain words, in the person's language.
 
 use gettextrs::{gettext, ngettext};
-use sugar_cellar::protocol::{Overlay, OverlayKind, OverlayState, Stage, Status};
+use sugar_cellar::protocol::{NotHere, Overlay, OverlayKind, OverlayState, Stage, Status};
 
 /// How full it is, as the window tells it: three levels, and two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,15 @@ pub fn size(bytes: u64) -> String {
 /// The sentence of the first page.
 pub fn headline(status: &Status) -> String {
     let overlay = &status.overlay;
+    match &overlay.not_here {
+        Some(NotHere::Elsewhere(_)) => {
+            return gettext("This stick keeps what you save in another place");
+        }
+        Some(NotHere::Unclear(_)) => {
+            return gettext("Nobody can tell where this stick keeps what you save");
+        }
+        None => {}
+    }
     match (overlay.kind, overlay.state) {
         (OverlayKind::None, _) => gettext("This stick keeps nothing that you save"),
         (_, OverlayState::Empty) => gettext("Your stick is as good as new"),
@@ -251,6 +260,7 @@ mod tests {
     fn overlay(used: u64, state: OverlayState) -> Overlay {
         Overlay {
             kind: OverlayKind::Snapshot,
+            not_here: None,
             file: None,
             state,
             used_sectors: Sectors(used),

@@ -125,6 +125,7 @@ fn a_stick_without_an_overlay() {
         (&status["overlay"]["kind"], &status["overlay"]["file"]),
         (&"none".into(), &Value::Null)
     );
+    assert_eq!(status["overlay"]["not_here"], Value::Null);
     untouched(&place, 1, "not_found");
 }
 
@@ -136,7 +137,9 @@ fn a_folder_with_two_overlays() {
         place.stick().join("LiveOS/overlay-OTHER-0000-0000"),
     )
     .unwrap();
-    assert_eq!(status(&place)["overlay"]["kind"], "none");
+    let overlay = &status(&place)["overlay"];
+    assert_eq!(overlay["kind"], "none");
+    assert_eq!(overlay["not_here"]["reason"], "unclear");
     let words = run(["status".into(), place.stick().into_os_string()]).out;
     assert!(
         words.starts_with("Which overlay this stick would use cannot be told"),

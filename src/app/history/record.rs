@@ -348,6 +348,7 @@ pub mod tests {
     pub fn overlay(used: u64) -> Overlay {
         Overlay {
             kind: OverlayKind::Snapshot,
+            not_here: None,
             file: None,
             state: OverlayState::Active,
             used_sectors: Sectors(used),

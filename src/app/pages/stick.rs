@@ -11,7 +11,9 @@ use adw::subclass::prelude::*;
 use gettextrs::gettext;
 use gtk::glib;
 use std::cell::RefCell;
-use sugar_cellar::protocol::{ImageKind, OverlayKind, OverlayState, Pending, Status};
+use sugar_cellar::protocol::{
+    ImageKind, NotHere, Overlay, OverlayKind, OverlayState, Pending, Status,
+};
 
 mod imp {
     use super::*;
@@ -139,7 +141,7 @@ impl StickPage {
         imp.advice.set_label(&if keeps {
             level.advice()
         } else {
-            nothing_kept()
+            nothing_kept(overlay)
         });
         imp.room.set_label(&words::room(overlay));
         imp.room
@@ -208,8 +210,16 @@ fn say(label: &gtk::Label, text: Option<String>) {
     label.set_label(&text.unwrap_or_default());
 }
 
-fn nothing_kept() -> String {
-    gettext("It starts the same every time, and so it never fills up.")
+fn nothing_kept(overlay: &Overlay) -> String {
+    match overlay.not_here {
+        None => gettext("It starts the same every time, and so it never fills up."),
+        Some(NotHere::Elsewhere(_)) => {
+            gettext("Sugar Cellar leaves that place alone, and cannot tell how full it is.")
+        }
+        Some(NotHere::Unclear(_)) => gettext(
+            "Sugar Cellar leaves it as it is. Show the details below to whoever looks after this computer.",
+        ),
+    }
 }
 
 fn practice() -> String {
@@ -272,6 +282,10 @@ fn facts(stick: &Known, status: &Status) -> Vec<(String, String)> {
                 .map(|file| (gettext("Overlay's file"), file)),
         );
     }
+    facts.extend(overlay.not_here.as_ref().map(|not_here| {
+        let (NotHere::Elsewhere(detail) | NotHere::Unclear(detail)) = not_here;
+        (gettext("Overlay"), words::isolated(detail))
+    }));
     facts.push((
         gettext("Compressed image"),
         words::isolated(&format!(
