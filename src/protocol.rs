@@ -119,7 +119,7 @@ pub struct Overlay {
     pub file: Option<String>,
     /// How it stands.
     pub state: OverlayState,
-    /// Allocated, as `dmsetup status` gives it: metadata included.
+    /// Allocated, as `dmsetup status` gives it: metadata included. Without a percentage it says nothing.
     pub used_sectors: Sectors,
     /// Altogether.
     pub total_sectors: Sectors,
@@ -127,8 +127,8 @@ pub struct Overlay {
     pub metadata_sectors: Sectors,
     /// The chunk's size; 0 where there are no chunks.
     pub chunk_sectors: Sectors,
-    /// Used of total, in percent.
-    pub percent: f64,
+    /// Used of total, in percent; none where it cannot be told.
+    pub percent: Option<f64>,
 }
 
 /// A separate home file system on the stick.

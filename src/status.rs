@@ -137,7 +137,7 @@ fn overlay(stick: &Stick, layout: &Layout, inner: Option<Bytes>) -> Result<proto
         total_sectors: Sectors(0),
         metadata_sectors: Sectors(0),
         chunk_sectors: Sectors(0),
-        percent: 0.0,
+        percent: None,
     };
     match &layout.overlay {
         Overlay::Snapshot(entry) => {
@@ -145,10 +145,15 @@ fn overlay(stick: &Stick, layout: &Layout, inner: Option<Bytes>) -> Result<proto
             seen.state = state;
             show(&mut seen, figures);
         }
-        Overlay::None => seen.state = OverlayState::Empty,
-        Overlay::Embedded(entry, used) => {
-            fill(&mut seen, used.unwrap_or(Bytes(0)), entry.bytes);
+        Overlay::None => {
+            seen.state = OverlayState::Empty;
+            seen.percent = Some(0.0);
         }
+        // While it is mounted, its superblock is behind.
+        Overlay::Embedded(entry, used) => match stick.used_now(entry).or(*used) {
+            Some(used) => fill(&mut seen, used, entry.bytes),
+            None => seen.total_sectors = entry.bytes.sectors(),
+        },
         Overlay::Folder(entry) => {
             let size = upper::measure(stick.folder(), &entry.name, &Silent)?;
             let free = stick.folder().free().doing("asking for free space")?;
@@ -191,7 +196,7 @@ fn live() -> Option<Live> {
 fn fill(seen: &mut protocol::Overlay, used: Bytes, total: Bytes) {
     seen.used_sectors = used.sectors();
     seen.total_sectors = total.sectors();
-    seen.percent = share(used.0, total.0);
+    seen.percent = Some(share(used.0, total.0));
 }
 
 fn show(seen: &mut protocol::Overlay, figures: Figures) {
@@ -199,7 +204,7 @@ fn show(seen: &mut protocol::Overlay, figures: Figures) {
     seen.total_sectors = figures.total;
     seen.metadata_sectors = figures.metadata;
     seen.chunk_sectors = figures.chunk.sectors();
-    seen.percent = share(figures.used.0, figures.total.0);
+    seen.percent = Some(share(figures.used.0, figures.total.0));
 }
 
 /// In percent; what has no room is full.

@@ -49,7 +49,7 @@ fn status() -> Status {
             total_sectors: Sectors(163_840),
             metadata_sectors: Sectors(400),
             chunk_sectors: Sectors(8),
-            percent: 60.5,
+            percent: Some(60.5),
         },
         home: None,
         pending: None,
@@ -95,7 +95,7 @@ fn a_status_of_another_kind() {
             total_sectors: Sectors(0),
             metadata_sectors: Sectors(0),
             chunk_sectors: Sectors(0),
-            percent: 0.0,
+            percent: None,
         },
         home: Some(Home {
             file: "LiveOS/home.img".into(),
@@ -111,7 +111,7 @@ fn a_status_of_another_kind() {
         "image":{"kind":"flat","file":"LiveOS/squashfs.img","bytes":5,"compression":"zstd","block_bytes":1048576,
         "inner":null,"inner_bytes":null},
         "overlay":{"kind":"none","not_here":{"reason":"elsewhere","detail":"LABEL=DATA"},"file":null,"state":"empty","used_sectors":0,"total_sectors":0,"metadata_sectors":0,
-        "chunk_sectors":0,"percent":0.0},
+        "chunk_sectors":0,"percent":null},
         "home":{"file":"LiveOS/home.img","bytes":9,"used_bytes":null,"encrypted":true},"pending":"cleanup"}"#,
     );
 }

@@ -14,6 +14,8 @@ pub enum Level {
     NearlyFull,
     /// Nothing more fits.
     Full,
+    /// It cannot be told.
+    Unknown,
     /// The kernel gave the overlay up: the stick does not start.
     Broken,
 }
@@ -30,7 +32,7 @@ impl Level {
             OverlayState::Invalid => Level::Broken,
             OverlayState::Full => Level::Full,
             OverlayState::NearlyFull => Level::NearlyFull,
-            _ => Level::of_percent(overlay.percent),
+            _ => overlay.percent.map_or(Level::Unknown, Level::of_percent),
         }
     }
 
@@ -48,6 +50,7 @@ impl Level {
         match self {
             Level::Fine => "fine",
             Level::Filling => "filling",
+            Level::Unknown => "unknown",
             _ => "nearly-full",
         }
     }
@@ -59,6 +62,7 @@ impl Level {
             Level::Filling => "cellar-filling-symbolic",
             Level::NearlyFull | Level::Full => "cellar-full-symbolic",
             Level::Broken => "cellar-broken-symbolic",
+            Level::Unknown => "cellar-stick-symbolic",
         }
     }
 
@@ -71,6 +75,9 @@ impl Level {
                 gettext("There is little room left. Refresh it today, before it is full.")
             }
             Level::Full => gettext("Nothing more fits. Refresh it before you use it again."),
+            Level::Unknown => gettext(
+                "What you save is kept in a file system that Sugar Cellar cannot look into.",
+            ),
             Level::Broken => gettext(
                 "It ran full. What was saved is still there: refresh it, and it starts again.",
             ),
@@ -138,9 +145,12 @@ pub fn headline(status: &Status) -> String {
         (_, OverlayState::Empty) => gettext("Your stick is as good as new"),
         (_, OverlayState::Full) => gettext("Your stick is full"),
         (_, OverlayState::Invalid) => gettext("Your stick no longer starts"),
-        _ => {
-            gettext("Your stick is {percent} full").replace("{percent}", &percent(overlay.percent))
-        }
+        _ => match overlay.percent {
+            Some(full) => {
+                gettext("Your stick is {percent} full").replace("{percent}", &percent(full))
+            }
+            None => gettext("Nobody can tell how full your stick is"),
+        },
     }
 }
 
@@ -267,7 +277,7 @@ mod tests {
             total_sectors: Sectors(1000),
             metadata_sectors: Sectors(16),
             chunk_sectors: Sectors(8),
-            percent: used as f64 / 10.0,
+            percent: Some(used as f64 / 10.0),
         }
     }
 
@@ -279,6 +289,11 @@ mod tests {
         assert_eq!(level(899), Level::Filling);
         assert_eq!(level(900), Level::NearlyFull);
         assert_eq!(Level::of(&overlay(1000, OverlayState::Full)), Level::Full);
+        let unknown = Overlay {
+            percent: None,
+            ..overlay(0, OverlayState::Active)
+        };
+        assert_eq!(Level::of(&unknown), Level::Unknown);
         assert_eq!(
             Level::of(&overlay(10, OverlayState::Invalid)),
             Level::Broken

@@ -77,6 +77,22 @@ fn a_flattened_stick() {
     untouched(&place, 3, "unsupported");
 }
 
+#[test]
+fn an_overlay_that_nobody_can_look_into() {
+    let place = Place::new();
+    flatten(&place.image());
+    fs::write(place.overlay(), [&b"XFSB"[..], &[0; 65_532]].concat()).unwrap();
+    let status = status(&place);
+    let overlay = &status["overlay"];
+    assert_eq!(overlay["kind"], "overlayfs");
+    assert_eq!(
+        (&overlay["percent"], &overlay["total_sectors"]),
+        (&Value::Null, &128.into())
+    );
+    let words = run(["status".into(), place.stick().into_os_string()]).out;
+    assert!(words.contains("cannot be told from outside"), "{words}");
+}
+
 /// The beginning of a kernel for PCs.
 fn kernel(version: &str) -> Vec<u8> {
     let mut head = vec![0; 0x3000];

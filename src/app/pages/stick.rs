@@ -127,17 +127,19 @@ impl StickPage {
         let overlay = &status.overlay;
         let level = Level::of(overlay);
         let keeps = overlay.kind != OverlayKind::None;
+        let told = keeps && overlay.percent.is_some();
+        let percent = overlay.percent.unwrap_or_default();
         let headline = words::headline(status);
         if imp.shown.replace(stick.key.clone()) == stick.key {
-            imp.gauge.show(overlay.percent, level, &headline);
+            imp.gauge.show(percent, level, &headline);
         } else {
-            imp.gauge.jump(overlay.percent, level, &headline);
+            imp.gauge.jump(percent, level, &headline);
         }
-        imp.gauge.set_visible(keeps);
+        imp.gauge.set_visible(told);
         imp.headline.set_label(&headline);
         imp.sign.set_icon_name(Some(level.icon()));
         imp.sign.set_css_classes(&["sign", level.class()]);
-        imp.sign.set_visible(keeps);
+        imp.sign.set_visible(told);
         imp.advice.set_label(&if keeps {
             level.advice()
         } else {
@@ -145,7 +147,7 @@ impl StickPage {
         });
         imp.room.set_label(&words::room(overlay));
         imp.room
-            .set_visible(keeps && !matches!(level, Level::Full | Level::Broken));
+            .set_visible(told && !matches!(level, Level::Full | Level::Broken));
         say(&imp.forecast, forecast.map(history::expected));
         say(&imp.note, (stick.kind == Kind::Practice).then(practice));
         say(&imp.pending, status.pending.map(pending));
@@ -154,7 +156,7 @@ impl StickPage {
         let lesson = stick.experiments().is_some();
         imp.inside.set_visible(holds && !refreshing);
         imp.space.set_visible(holds && !refreshing);
-        imp.history.set_visible(keeps);
+        imp.history.set_visible(told);
         imp.lesson.set_visible(lesson && !refreshing);
         imp.more.set_visible(keeps);
         self.facts(stick, status);
@@ -253,7 +255,7 @@ fn facts(stick: &Known, status: &Status) -> Vec<(String, String)> {
             .clone()
             .unwrap_or_else(|| status.stick.path.clone()),
     )];
-    if overlay.kind != OverlayKind::None {
+    if overlay.percent.is_some() && overlay.kind != OverlayKind::None {
         facts.push((
             gettext("Used and altogether"),
             fill(
@@ -271,6 +273,8 @@ fn facts(stick: &Known, status: &Status) -> Vec<(String, String)> {
                 overlay.used_sectors, overlay.total_sectors, overlay.metadata_sectors
             )),
         ));
+    }
+    if overlay.kind != OverlayKind::None {
         facts.push((
             gettext("Overlay"),
             overlay_kind(overlay.kind, overlay.state),

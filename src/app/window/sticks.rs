@@ -261,7 +261,9 @@ impl Window {
         }
         self.pace(status);
         self.show_status(&stick, status);
-        self.follow_lesson(status.overlay.percent);
+        if let Some(percent) = status.overlay.percent {
+            self.follow_lesson(percent);
+        }
         match self.imp().page.get() {
             Page::History => self.fill_history(status),
             Page::Space => self.show_paces(),
@@ -300,6 +302,9 @@ impl Window {
 
     /// Keeps what a stick holds today, and tells once when it fills up.
     fn note(&self, key: &str, status: &Status) {
+        let Some(percent) = status.overlay.percent else {
+            return;
+        };
         // What is seen before the histories are read is noted when they are.
         if !self.imp().sticks.borrow().remembered {
             return;
@@ -309,11 +314,11 @@ impl Window {
             let name = sticks.find(key).map(Known::name).unwrap_or_default();
             let kept = sticks.histories.of(&history::key(status));
             let news = kept.note(history::wall(), &status.overlay);
-            let crossed = kept.crossed(status.overlay.percent);
+            let crossed = kept.crossed(percent);
             (news, crossed, name)
         };
         if let (Some(level), Some(application)) = (crossed, self.application()) {
-            desktop::crossed(&application, key, &name, level, status.overlay.percent);
+            desktop::crossed(&application, key, &name, level, percent);
         }
         if news || crossed.is_some() {
             self.keep_histories();

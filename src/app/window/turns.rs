@@ -215,15 +215,17 @@ impl Window {
         match outcome {
             Ok(done) => {
                 let (before, after) = (&done.before.overlay, &done.after.overlay);
+                // Of what can be refreshed it is always known.
+                let [was, is] = [before, after].map(|overlay| overlay.percent.unwrap_or_default());
                 let values = [
-                    ("before", &*words::percent(before.percent)),
-                    ("after", &*words::percent(after.percent)),
+                    ("before", &*words::percent(was)),
+                    ("after", &*words::percent(is)),
                     ("time", &*words::duration(done.seconds.max(0.0) as u64)),
                 ];
                 let text = gettext("Refreshed: {before} full before, {after} now. It took {time}.");
                 page.status(place, &done.after, &fill(&text, &values), false);
                 page.tell(place, &fill(&text, &values), "cellar-done-symbolic");
-                line.done = Some((before.percent, after.percent, done.seconds));
+                line.done = Some((was, is, done.seconds));
                 line.outcome = gettext("refreshed");
                 line.sum = done.sum;
                 let mut sticks = self.imp().sticks.borrow_mut();
