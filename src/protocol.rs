@@ -32,6 +32,9 @@ pub struct Stick {
     pub path: String,
     /// Its file system's label, where it can be known.
     pub label: Option<String>,
+    /// Its file system's UUID or serial number, where it can be known.
+    #[serde(default)]
+    pub uuid: Option<String>,
     /// Its file system: `vfat`, `ext4`, ….
     pub file_system: String,
     /// Free for the person who asks.
@@ -174,6 +177,9 @@ pub struct Found {
     pub mounted: Option<String>,
     /// Its file system's label.
     pub label: Option<String>,
+    /// Its file system's UUID or serial number.
+    #[serde(default)]
+    pub uuid: Option<String>,
     /// Its file system: `vfat`, `ext4`, ….
     pub file_system: String,
     /// The size of its file system.

@@ -22,6 +22,7 @@ fn stick() -> Stick {
     Stick {
         path: "/dev/sdb1".into(),
         label: Some("SOAS".into()),
+        uuid: Some("12AB-34CD".into()),
         file_system: "vfat".into(),
         free_bytes: Bytes(1_000_000_000),
         booted: false,
@@ -56,7 +57,7 @@ fn status() -> Status {
     }
 }
 
-const STATUS: &str = r#"{"stick":{"path":"/dev/sdb1","label":"SOAS","file_system":"vfat","free_bytes":1000000000,"booted":false},
+const STATUS: &str = r#"{"stick":{"path":"/dev/sdb1","label":"SOAS","uuid":"12AB-34CD","file_system":"vfat","free_bytes":1000000000,"booted":false},
     "image":{"kind":"nested","file":"LiveOS/squashfs.img","bytes":700000000,"compression":"xz","block_bytes":131072,
     "inner":"LiveOS/rootfs.img","inner_bytes":4294967296},
     "overlay":{"kind":"snapshot","not_here":null,"file":"LiveOS/overlay-SOAS-1234-ABCD","state":"active","used_sectors":98936,
@@ -73,6 +74,7 @@ fn a_status_of_another_kind() {
         stick: Stick {
             path: "live".into(),
             label: None,
+            uuid: None,
             file_system: "ext4".into(),
             free_bytes: Bytes(0),
             booted: true,
@@ -107,7 +109,7 @@ fn a_status_of_another_kind() {
     };
     pinned(
         &flat,
-        r#"{"stick":{"path":"live","label":null,"file_system":"ext4","free_bytes":0,"booted":true},
+        r#"{"stick":{"path":"live","label":null,"uuid":null,"file_system":"ext4","free_bytes":0,"booted":true},
         "image":{"kind":"flat","file":"LiveOS/squashfs.img","bytes":5,"compression":"zstd","block_bytes":1048576,
         "inner":null,"inner_bytes":null},
         "overlay":{"kind":"none","not_here":{"reason":"elsewhere","detail":"LABEL=DATA"},"file":null,"state":"empty","used_sectors":0,"total_sectors":0,"metadata_sectors":0,
@@ -124,6 +126,7 @@ fn a_listing() {
             device: Some("/dev/sdb1".into()),
             mounted: None,
             label: Some("SOAS".into()),
+            uuid: Some("12AB-34CD".into()),
             file_system: "vfat".into(),
             bytes: Bytes(8_000_000_000),
             booted: false,
@@ -133,7 +136,7 @@ fn a_listing() {
     };
     pinned(
         &listing,
-        r#"{"sticks":[{"path":"/dev/sdb1","device":"/dev/sdb1","mounted":null,"label":"SOAS","file_system":"vfat",
+        r#"{"sticks":[{"path":"/dev/sdb1","device":"/dev/sdb1","mounted":null,"label":"SOAS","uuid":"12AB-34CD","file_system":"vfat",
         "bytes":8000000000,"booted":false,"model":"SanDisk Cruzer","port":"1-4.2"}]}"#,
     );
     pinned(&Listing { sticks: vec![] }, r#"{"sticks":[]}"#);
@@ -185,7 +188,7 @@ fn a_plan() {
     };
     pinned(
         &plan,
-        r#"{"stick":{"path":"/dev/sdb1","label":"SOAS","file_system":"vfat","free_bytes":1000000000,"booted":false},
+        r#"{"stick":{"path":"/dev/sdb1","label":"SOAS","uuid":"12AB-34CD","file_system":"vfat","free_bytes":1000000000,"booted":false},
         "image":{"bytes":700,"estimated_bytes":710,"largest_bytes":800},
         "overlay":{"used_sectors":98936,"after_sectors":16,"total_sectors":163840},
         "blocks":{"block_bytes":131072,"total":32768,"changed":500,"freed":40},

@@ -37,6 +37,7 @@ impl Stick {
         Ok(protocol::Stick {
             path: self.named().to_owned(),
             label: self.label().map(str::to_owned),
+            uuid: self.uuid().map(str::to_owned),
             file_system: self.file_system().to_owned(),
             free_bytes: self.folder().free().doing("asking for free space")?,
             booted: self.booted(),

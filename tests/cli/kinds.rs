@@ -77,6 +77,38 @@ fn a_flattened_stick() {
     untouched(&place, 3, "unsupported");
 }
 
+/// Another stick may have been plugged in at the same place.
+#[test]
+fn another_stick_than_was_meant() {
+    let place = Place::new();
+    let before = everything(place.path());
+    let stick = place.stick().into_os_string();
+    let expect = |verb: &str, more: &[&str]| {
+        let mut arguments = vec![verb.into(), stick.clone(), "--json".into()];
+        arguments.extend(more.iter().map(Into::into));
+        run(arguments)
+    };
+    for (verb, more) in [
+        ("refresh", &["--yes", "--expect", "0BAD-0BAD"][..]),
+        ("tidy", &["--expect", "0BAD-0BAD"]),
+        ("enlarge", &["+1M", "--expect", "0BAD-0BAD"]),
+    ] {
+        let ran = expect(verb, more);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        let told = ran.json().pop().unwrap();
+        assert_eq!(told["code"], "refused");
+        let message = told["message"].as_str().unwrap();
+        assert!(message.contains("not the stick that was meant"), "{told}");
+    }
+    let two = ["/nowhere", "--yes", "--expect", "0BAD-0BAD"];
+    assert_eq!(expect("refresh", &two).code, 2);
+    assert!(everything(place.path()) == before);
+    // Where the file system that it lies on here has a UUID that may be read.
+    if let Some(uuid) = status(&place)["stick"]["uuid"].as_str() {
+        assert_eq!(expect("tidy", &["--expect", uuid]).code, 0);
+    }
+}
+
 #[test]
 fn an_overlay_that_nobody_can_look_into() {
     let place = Place::new();

@@ -196,6 +196,21 @@ exit $status""")
         key("alt+Left")
         wait(lambda: any("watch" in line for line in window.commands()), "the other one watched")
 
+    def test_another_stick_in_the_place_of_one_is_left(self):
+        sticks, env = self.noting(A="1-1")
+        store.fill(sticks["A"], 80)
+        found = Path(env["SUGAR_CELLAR_HELPER"]).with_name("list")
+        listed = json.loads(found.read_text())
+        # What lies there has another UUID, or none.
+        listed["sticks"][0]["uuid"] = "0BAD-0BAD"
+        found.write_text(json.dumps(listed) + "\n")
+        window = self.laid(env=env)
+        wait(lambda: window.usable("Refresh 1 Stick"), "one that needs it")
+        window.press("Refresh 1 Stick")
+        window.shows("This is not the stick that was meant", patience=120)
+        window.shows("0 of 1 stick")
+        self.assertGreater(fill(sticks["A"]), 70)
+
     @unittest.skipIf(os.geteuid() == 0, "root is never asked for a password")
     @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "one processor: one at a time")
     def test_passwords_are_asked_for_one_by_one(self):

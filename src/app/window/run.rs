@@ -83,11 +83,12 @@ impl Window {
             .is_some_and(|run| matches!(run.phase, Phase::Working | Phase::Cancelling))
     }
 
-    /// The stick that the run is of, as it is known now; where it is gone, as it was.
+    /// The stick that the run is of, as it is known now; where it is gone, or another one is in its
+    /// place, as it was.
     fn run_stick(&self) -> Option<Known> {
         let asked = self.imp().run.borrow().as_ref()?.stick.clone();
         let now = self.imp().sticks.borrow().find(&asked.key).cloned();
-        Some(now.unwrap_or(asked))
+        Some(now.filter(|now| now.uuid == asked.uuid).unwrap_or(asked))
     }
 
     /// Asks whether to refresh the selected stick; shows the refresh that runs already.

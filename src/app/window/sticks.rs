@@ -145,7 +145,11 @@ impl Window {
         }
         if let (Some(before), Some(now)) = (&before, &selected) {
             // What could not be read may be plugged in now.
-            let moved = (&before.path, &before.device) != (&now.path, &now.device);
+            let place = |stick: &Known| {
+                let stick = stick.clone();
+                (stick.path, stick.device, stick.uuid)
+            };
+            let moved = place(before) != place(now);
             if moved || imp.stick_page.in_trouble() {
                 self.watch();
             }

@@ -105,6 +105,10 @@ impl Window {
             status: Some(status.clone()),
             ..stick.clone()
         };
+        // It is to be the same one that is refreshed.
+        if let Some(laid) = self.imp().table.borrow_mut().sticks.get_mut(place) {
+            laid.clone_from(&stick);
+        }
         let nested =
             status.overlay.kind == OverlayKind::Snapshot && status.image.kind == ImageKind::Nested;
         let can = nested && status.overlay.state != OverlayState::Empty;
