@@ -132,6 +132,14 @@ pub enum Error {
     /// The running system's stick was refreshed, and is finished when it shuts down.
     #[error("the last refresh of the running system's stick waits for the shutdown")]
     Waiting,
+    /// The stick is not the one that was meant; nothing was changed.
+    #[error("the file system's UUID is {found}, not {expected}")]
+    Another {
+        /// The UUID that was asked for.
+        expected: String,
+        /// The one that is there, or that it is unknown.
+        found: String,
+    },
     /// Something lies already where something new was to be made.
     #[error("exists and is not empty: {path}")]
     Exists {
@@ -237,7 +245,10 @@ impl Error {
             Error::Unsupported { .. } => ErrorKind::Unsupported,
             Error::Damaged { .. } => ErrorKind::Damaged,
             Error::Busy { .. } => ErrorKind::Busy,
-            Error::Refused { .. } | Error::Waiting | Error::Exists { .. } => ErrorKind::Refused,
+            Error::Refused { .. }
+            | Error::Waiting
+            | Error::Another { .. }
+            | Error::Exists { .. } => ErrorKind::Refused,
             Error::Cancelled => ErrorKind::Cancelled,
             Error::Denied { .. } => ErrorKind::Denied,
             Error::Missing { .. } => ErrorKind::Missing,

@@ -32,6 +32,9 @@ pub struct Stick {
     pub path: String,
     /// Its file system's label, where it can be known.
     pub label: Option<String>,
+    /// Its file system's UUID or serial number, where it can be known.
+    #[serde(default)]
+    pub uuid: Option<String>,
     /// Its file system: `vfat`, `ext4`, ….
     pub file_system: String,
     /// Free for the person who asks.
@@ -77,8 +80,18 @@ pub enum OverlayKind {
     Snapshot,
     /// An OverlayFS upper directory.
     Overlayfs,
-    /// None: nothing is kept.
+    /// None: nothing is kept. Or there is no telling: [`Overlay::not_here`].
     None,
+}
+
+/// Why an overlay that there may be is not told of. The detail is technical, in English.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reason", content = "detail")]
+pub enum NotHere {
+    /// It lies on another file system, or outside LiveOS: where.
+    Elsewhere(String),
+    /// Which one a start would use cannot be told for sure: why not.
+    Unclear(String),
 }
 
 /// How it stands with an overlay.
@@ -102,11 +115,14 @@ pub enum OverlayState {
 pub struct Overlay {
     /// What kind.
     pub kind: OverlayKind,
+    /// Of kind `none`, why there may be one all the same; none where there is none.
+    #[serde(default)]
+    pub not_here: Option<NotHere>,
     /// Its path below the stick; none when there is none.
     pub file: Option<String>,
     /// How it stands.
     pub state: OverlayState,
-    /// Allocated, as `dmsetup status` gives it: metadata included.
+    /// Allocated, as `dmsetup status` gives it: metadata included. Without a percentage it says nothing.
     pub used_sectors: Sectors,
     /// Altogether.
     pub total_sectors: Sectors,
@@ -114,8 +130,8 @@ pub struct Overlay {
     pub metadata_sectors: Sectors,
     /// The chunk's size; 0 where there are no chunks.
     pub chunk_sectors: Sectors,
-    /// Used of total, in percent.
-    pub percent: f64,
+    /// Used of total, in percent; none where it cannot be told.
+    pub percent: Option<f64>,
 }
 
 /// A separate home file system on the stick.
@@ -161,6 +177,9 @@ pub struct Found {
     pub mounted: Option<String>,
     /// Its file system's label.
     pub label: Option<String>,
+    /// Its file system's UUID or serial number.
+    #[serde(default)]
+    pub uuid: Option<String>,
     /// Its file system: `vfat`, `ext4`, ….
     pub file_system: String,
     /// The size of its file system.

@@ -4,7 +4,7 @@ use crate::error::{Doing, Error, Part, Result};
 use crate::overlay::live::{self, Live};
 use crate::overlay::{ExceptionStore, Figures, upper};
 use crate::progress::Silent;
-use crate::protocol::{self, Home, ImageKind, OverlayState, Pending, Status};
+use crate::protocol::{self, Home, ImageKind, NotHere, OverlayState, Pending, Status};
 use crate::squash::{self, Archive, Contents};
 use crate::stick::layout::{LIVE_OS, SECOND_IMAGE};
 use crate::stick::note::{self, Found, Note};
@@ -126,13 +126,18 @@ impl LookedAt {
 fn overlay(stick: &Stick, layout: &Layout, inner: Option<Bytes>) -> Result<protocol::Overlay> {
     let mut seen = protocol::Overlay {
         kind: layout.overlay_kind(),
+        not_here: match &layout.overlay {
+            Overlay::Elsewhere(place) => Some(NotHere::Elsewhere(place.clone())),
+            Overlay::Unclear(why) => Some(NotHere::Unclear(why.clone())),
+            _ => None,
+        },
         file: layout.overlay_entry().map(|entry| path(&entry.name)),
         state: OverlayState::Active,
         used_sectors: Sectors(0),
         total_sectors: Sectors(0),
         metadata_sectors: Sectors(0),
         chunk_sectors: Sectors(0),
-        percent: 0.0,
+        percent: None,
     };
     match &layout.overlay {
         Overlay::Snapshot(entry) => {
@@ -140,10 +145,15 @@ fn overlay(stick: &Stick, layout: &Layout, inner: Option<Bytes>) -> Result<proto
             seen.state = state;
             show(&mut seen, figures);
         }
-        Overlay::None => seen.state = OverlayState::Empty,
-        Overlay::Embedded(entry, used) => {
-            fill(&mut seen, used.unwrap_or(Bytes(0)), entry.bytes);
+        Overlay::None => {
+            seen.state = OverlayState::Empty;
+            seen.percent = Some(0.0);
         }
+        // While it is mounted, its superblock is behind.
+        Overlay::Embedded(entry, used) => match stick.used_now(entry).or(*used) {
+            Some(used) => fill(&mut seen, used, entry.bytes),
+            None => seen.total_sectors = entry.bytes.sectors(),
+        },
         Overlay::Folder(entry) => {
             let size = upper::measure(stick.folder(), &entry.name, &Silent)?;
             let free = stick.folder().free().doing("asking for free space")?;
@@ -186,7 +196,7 @@ fn live() -> Option<Live> {
 fn fill(seen: &mut protocol::Overlay, used: Bytes, total: Bytes) {
     seen.used_sectors = used.sectors();
     seen.total_sectors = total.sectors();
-    seen.percent = share(used.0, total.0);
+    seen.percent = Some(share(used.0, total.0));
 }
 
 fn show(seen: &mut protocol::Overlay, figures: Figures) {
@@ -194,7 +204,7 @@ fn show(seen: &mut protocol::Overlay, figures: Figures) {
     seen.total_sectors = figures.total;
     seen.metadata_sectors = figures.metadata;
     seen.chunk_sectors = figures.chunk.sectors();
-    seen.percent = share(figures.used.0, figures.total.0);
+    seen.percent = Some(share(figures.used.0, figures.total.0));
 }
 
 /// In percent; what has no room is full.

@@ -22,6 +22,7 @@ fn stick() -> Stick {
     Stick {
         path: "/dev/sdb1".into(),
         label: Some("SOAS".into()),
+        uuid: Some("12AB-34CD".into()),
         file_system: "vfat".into(),
         free_bytes: Bytes(1_000_000_000),
         booted: false,
@@ -42,23 +43,24 @@ fn status() -> Status {
         },
         overlay: Overlay {
             kind: OverlayKind::Snapshot,
+            not_here: None,
             file: Some("LiveOS/overlay-SOAS-1234-ABCD".into()),
             state: OverlayState::Active,
             used_sectors: Sectors(98_936),
             total_sectors: Sectors(163_840),
             metadata_sectors: Sectors(400),
             chunk_sectors: Sectors(8),
-            percent: 60.5,
+            percent: Some(60.5),
         },
         home: None,
         pending: None,
     }
 }
 
-const STATUS: &str = r#"{"stick":{"path":"/dev/sdb1","label":"SOAS","file_system":"vfat","free_bytes":1000000000,"booted":false},
+const STATUS: &str = r#"{"stick":{"path":"/dev/sdb1","label":"SOAS","uuid":"12AB-34CD","file_system":"vfat","free_bytes":1000000000,"booted":false},
     "image":{"kind":"nested","file":"LiveOS/squashfs.img","bytes":700000000,"compression":"xz","block_bytes":131072,
     "inner":"LiveOS/rootfs.img","inner_bytes":4294967296},
-    "overlay":{"kind":"snapshot","file":"LiveOS/overlay-SOAS-1234-ABCD","state":"active","used_sectors":98936,
+    "overlay":{"kind":"snapshot","not_here":null,"file":"LiveOS/overlay-SOAS-1234-ABCD","state":"active","used_sectors":98936,
     "total_sectors":163840,"metadata_sectors":400,"chunk_sectors":8,"percent":60.5},"home":null,"pending":null}"#;
 
 #[test]
@@ -72,6 +74,7 @@ fn a_status_of_another_kind() {
         stick: Stick {
             path: "live".into(),
             label: None,
+            uuid: None,
             file_system: "ext4".into(),
             free_bytes: Bytes(0),
             booted: true,
@@ -87,13 +90,14 @@ fn a_status_of_another_kind() {
         },
         overlay: Overlay {
             kind: OverlayKind::None,
+            not_here: Some(NotHere::Elsewhere("LABEL=DATA".into())),
             file: None,
             state: OverlayState::Empty,
             used_sectors: Sectors(0),
             total_sectors: Sectors(0),
             metadata_sectors: Sectors(0),
             chunk_sectors: Sectors(0),
-            percent: 0.0,
+            percent: None,
         },
         home: Some(Home {
             file: "LiveOS/home.img".into(),
@@ -105,11 +109,11 @@ fn a_status_of_another_kind() {
     };
     pinned(
         &flat,
-        r#"{"stick":{"path":"live","label":null,"file_system":"ext4","free_bytes":0,"booted":true},
+        r#"{"stick":{"path":"live","label":null,"uuid":null,"file_system":"ext4","free_bytes":0,"booted":true},
         "image":{"kind":"flat","file":"LiveOS/squashfs.img","bytes":5,"compression":"zstd","block_bytes":1048576,
         "inner":null,"inner_bytes":null},
-        "overlay":{"kind":"none","file":null,"state":"empty","used_sectors":0,"total_sectors":0,"metadata_sectors":0,
-        "chunk_sectors":0,"percent":0.0},
+        "overlay":{"kind":"none","not_here":{"reason":"elsewhere","detail":"LABEL=DATA"},"file":null,"state":"empty","used_sectors":0,"total_sectors":0,"metadata_sectors":0,
+        "chunk_sectors":0,"percent":null},
         "home":{"file":"LiveOS/home.img","bytes":9,"used_bytes":null,"encrypted":true},"pending":"cleanup"}"#,
     );
 }
@@ -122,6 +126,7 @@ fn a_listing() {
             device: Some("/dev/sdb1".into()),
             mounted: None,
             label: Some("SOAS".into()),
+            uuid: Some("12AB-34CD".into()),
             file_system: "vfat".into(),
             bytes: Bytes(8_000_000_000),
             booted: false,
@@ -131,7 +136,7 @@ fn a_listing() {
     };
     pinned(
         &listing,
-        r#"{"sticks":[{"path":"/dev/sdb1","device":"/dev/sdb1","mounted":null,"label":"SOAS","file_system":"vfat",
+        r#"{"sticks":[{"path":"/dev/sdb1","device":"/dev/sdb1","mounted":null,"label":"SOAS","uuid":"12AB-34CD","file_system":"vfat",
         "bytes":8000000000,"booted":false,"model":"SanDisk Cruzer","port":"1-4.2"}]}"#,
     );
     pinned(&Listing { sticks: vec![] }, r#"{"sticks":[]}"#);
@@ -183,7 +188,7 @@ fn a_plan() {
     };
     pinned(
         &plan,
-        r#"{"stick":{"path":"/dev/sdb1","label":"SOAS","file_system":"vfat","free_bytes":1000000000,"booted":false},
+        r#"{"stick":{"path":"/dev/sdb1","label":"SOAS","uuid":"12AB-34CD","file_system":"vfat","free_bytes":1000000000,"booted":false},
         "image":{"bytes":700,"estimated_bytes":710,"largest_bytes":800},
         "overlay":{"used_sectors":98936,"after_sectors":16,"total_sectors":163840},
         "blocks":{"block_bytes":131072,"total":32768,"changed":500,"freed":40},

@@ -25,6 +25,8 @@ pub struct Known {
     pub key: String,
     pub kind: Kind,
     pub label: Option<String>,
+    /// Its file system's UUID, by which it is told from another at the same place.
+    pub uuid: Option<String>,
     /// A folder that holds it, or an image file.
     pub path: Option<PathBuf>,
     /// Its block device.
@@ -54,6 +56,7 @@ impl Known {
             },
             kind,
             label: found.label,
+            uuid: found.uuid,
             path: found.mounted.map(PathBuf::from),
             device: found.device,
             bytes: Some(found.bytes.0),
@@ -72,6 +75,7 @@ impl Known {
             key: path.to_string_lossy().into_owned(),
             kind,
             label: None,
+            uuid: None,
             path: device.is_none().then(|| path.to_owned()),
             device,
             bytes: None,
@@ -79,6 +83,12 @@ impl Known {
             port: None,
             status: None,
         }
+    }
+
+    /// Its file system's UUID, as the list or else its status tells it.
+    pub fn identity(&self) -> Option<&str> {
+        let status = || self.status.as_ref()?.stick.uuid.as_deref();
+        self.uuid.as_deref().or_else(status)
     }
 
     /// Whether it was made to practise on, by this window or by somebody else.
@@ -148,7 +158,8 @@ impl Known {
 pub fn merge(known: &mut Vec<Known>, found: Vec<Found>) {
     let mut fresh: Vec<Known> = found.into_iter().map(Known::found).collect();
     for stick in &mut fresh {
-        if let Some(before) = known.iter().find(|before| before.key == stick.key) {
+        let same = |before: &&Known| before.key == stick.key && before.uuid == stick.uuid;
+        if let Some(before) = known.iter().find(same) {
             stick.status.clone_from(&before.status);
         }
     }
@@ -178,6 +189,7 @@ mod tests {
             device: Some(device.into()),
             mounted: None,
             label: Some("STICK".into()),
+            uuid: Some("12AB-34CD".into()),
             file_system: "vfat".into(),
             bytes: Bytes(4_000_000_000),
             booted,
@@ -202,6 +214,28 @@ mod tests {
         assert_eq!(keys(&known), ["live", "/dev/sdb1"]);
         merge(&mut known, vec![found("/dev/sda1", true)]);
         assert_eq!(keys(&known), ["live"]);
+    }
+
+    const STATUS: &str = r#"{"stick":{"path":"/dev/sdb1","label":"STICK","file_system":"vfat","free_bytes":1,
+        "booted":false},"image":{"kind":"flat","file":"LiveOS/squashfs.img","bytes":1,"compression":"xz",
+        "block_bytes":1,"inner":null,"inner_bytes":null},"overlay":{"kind":"none","file":null,"state":"empty",
+        "used_sectors":0,"total_sectors":0,"metadata_sectors":0,"chunk_sectors":0,"percent":0},"home":null,
+        "pending":null}"#;
+
+    #[test]
+    fn another_stick_in_the_same_place_inherits_nothing() {
+        let status: Status = serde_json::from_str(STATUS).unwrap();
+        let mut known = vec![Known::found(found("/dev/sdb1", false))];
+        known[0].status = Some(status.clone());
+        merge(&mut known, vec![found("/dev/sdb1", false)]);
+        assert_eq!(known[0].status, Some(status));
+        let other = Found {
+            uuid: Some("56EF-78AB".into()),
+            ..found("/dev/sdb1", false)
+        };
+        merge(&mut known, vec![other]);
+        assert_eq!(known[0].status, None);
+        assert_eq!(known[0].identity(), Some("56EF-78AB"));
     }
 
     #[test]

@@ -146,6 +146,7 @@ pub mod tests {
             stick: Stick {
                 path: "x".into(),
                 label: None,
+                uuid: None,
                 file_system: "vfat".into(),
                 free_bytes: Bytes(0),
                 booted: false,

@@ -81,7 +81,11 @@ pub fn call(verb: Verb, stick: &Known, access: Access) -> Option<Call> {
     };
     let mut arguments = vec![verb.name().to_owned(), named];
     match verb {
-        Verb::Refresh => arguments.push("--yes".into()),
+        Verb::Refresh => {
+            arguments.push("--yes".into());
+            arguments.extend(expected(stick));
+        }
+        Verb::Tidy => arguments.extend(expected(stick)),
         // All that an overlay holds may take minutes to read.
         Verb::Explain => arguments.push("--quick".into()),
         Verb::Clean(clutter) => arguments.push(clutter.word().into()),
@@ -92,6 +96,13 @@ pub fn call(verb: Verb, stick: &Known, access: Access) -> Option<Call> {
         _ => {}
     }
     Some(Call { arguments, asked })
+}
+
+/// That no other stick is meant, which may have been plugged in at its place since. None can take the
+/// place of the one that the computer runs from.
+fn expected(stick: &Known) -> Vec<String> {
+    let uuid = stick.identity().filter(|_| stick.kind != Kind::Booted);
+    uuid.map_or(vec![], |uuid| vec!["--expect".into(), uuid.into()])
 }
 
 /// The same with a folder on another disk, from which the old image is replaced (`agreed`), or a cut
@@ -143,6 +154,20 @@ mod tests {
         let call = call(Verb::Refresh, &fat, ALL).unwrap();
         assert_eq!(call.arguments, ["refresh", "/media/me/S", "--yes"]);
         assert!(!call.asked);
+    }
+
+    #[test]
+    fn what_changes_a_stick_names_it() {
+        let known = Known {
+            uuid: Some("12AB-34CD".into()),
+            ..stick(Kind::Plugged, None, Some("/dev/sdb1"))
+        };
+        let arguments = |verb| call(verb, &known, READ).unwrap().arguments;
+        let wanted = ["refresh", "/dev/sdb1", "--yes", "--expect", "12AB-34CD"];
+        assert_eq!(arguments(Verb::Refresh), wanted);
+        let wanted = ["tidy", "/dev/sdb1", "--expect", "12AB-34CD"];
+        assert_eq!(arguments(Verb::Tidy), wanted);
+        assert_eq!(arguments(Verb::Watch), ["watch", "/dev/sdb1"]);
     }
 
     #[test]

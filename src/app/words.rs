@@ -1,7 +1,7 @@
 //! Figures and states in plain words, in the person's language.
 
 use gettextrs::{gettext, ngettext};
-use sugar_cellar::protocol::{Overlay, OverlayKind, OverlayState, Stage, Status};
+use sugar_cellar::protocol::{NotHere, Overlay, OverlayKind, OverlayState, Stage, Status};
 
 /// How full it is, as the window tells it: three levels, and two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Level {
     NearlyFull,
     /// Nothing more fits.
     Full,
+    /// It cannot be told.
+    Unknown,
     /// The kernel gave the overlay up: the stick does not start.
     Broken,
 }
@@ -30,7 +32,7 @@ impl Level {
             OverlayState::Invalid => Level::Broken,
             OverlayState::Full => Level::Full,
             OverlayState::NearlyFull => Level::NearlyFull,
-            _ => Level::of_percent(overlay.percent),
+            _ => overlay.percent.map_or(Level::Unknown, Level::of_percent),
         }
     }
 
@@ -48,6 +50,7 @@ impl Level {
         match self {
             Level::Fine => "fine",
             Level::Filling => "filling",
+            Level::Unknown => "unknown",
             _ => "nearly-full",
         }
     }
@@ -59,6 +62,7 @@ impl Level {
             Level::Filling => "cellar-filling-symbolic",
             Level::NearlyFull | Level::Full => "cellar-full-symbolic",
             Level::Broken => "cellar-broken-symbolic",
+            Level::Unknown => "cellar-stick-symbolic",
         }
     }
 
@@ -71,6 +75,9 @@ impl Level {
                 gettext("There is little room left. Refresh it today, before it is full.")
             }
             Level::Full => gettext("Nothing more fits. Refresh it before you use it again."),
+            Level::Unknown => gettext(
+                "What you save is kept in a file system that Sugar Cellar cannot look into.",
+            ),
             Level::Broken => gettext(
                 "It ran full. What was saved is still there: refresh it, and it starts again.",
             ),
@@ -124,14 +131,26 @@ pub fn size(bytes: u64) -> String {
 /// The sentence of the first page.
 pub fn headline(status: &Status) -> String {
     let overlay = &status.overlay;
+    match &overlay.not_here {
+        Some(NotHere::Elsewhere(_)) => {
+            return gettext("This stick keeps what you save in another place");
+        }
+        Some(NotHere::Unclear(_)) => {
+            return gettext("Nobody can tell where this stick keeps what you save");
+        }
+        None => {}
+    }
     match (overlay.kind, overlay.state) {
         (OverlayKind::None, _) => gettext("This stick keeps nothing that you save"),
         (_, OverlayState::Empty) => gettext("Your stick is as good as new"),
         (_, OverlayState::Full) => gettext("Your stick is full"),
         (_, OverlayState::Invalid) => gettext("Your stick no longer starts"),
-        _ => {
-            gettext("Your stick is {percent} full").replace("{percent}", &percent(overlay.percent))
-        }
+        _ => match overlay.percent {
+            Some(full) => {
+                gettext("Your stick is {percent} full").replace("{percent}", &percent(full))
+            }
+            None => gettext("Nobody can tell how full your stick is"),
+        },
     }
 }
 
@@ -251,13 +270,14 @@ mod tests {
     fn overlay(used: u64, state: OverlayState) -> Overlay {
         Overlay {
             kind: OverlayKind::Snapshot,
+            not_here: None,
             file: None,
             state,
             used_sectors: Sectors(used),
             total_sectors: Sectors(1000),
             metadata_sectors: Sectors(16),
             chunk_sectors: Sectors(8),
-            percent: used as f64 / 10.0,
+            percent: Some(used as f64 / 10.0),
         }
     }
 
@@ -269,6 +289,11 @@ mod tests {
         assert_eq!(level(899), Level::Filling);
         assert_eq!(level(900), Level::NearlyFull);
         assert_eq!(Level::of(&overlay(1000, OverlayState::Full)), Level::Full);
+        let unknown = Overlay {
+            percent: None,
+            ..overlay(0, OverlayState::Active)
+        };
+        assert_eq!(Level::of(&unknown), Level::Unknown);
         assert_eq!(
             Level::of(&overlay(10, OverlayState::Invalid)),
             Level::Broken

@@ -34,6 +34,7 @@ impl Exit {
         match error {
             Error::Cancelled => Exit::Cancelled,
             Error::Refused { .. }
+            | Error::Another { .. }
             | Error::Exists { .. }
             | Error::NoSpace { .. }
             | Error::OnlyReplacing { .. }

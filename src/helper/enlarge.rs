@@ -2,7 +2,7 @@
 
 use super::console::{Console, Exit};
 use super::job::Jobs;
-use super::opened::Opened;
+use super::opened::{Expect, Opened};
 use super::{STICK, named, tell};
 use crate::error::{Doing, Error, Part, Result};
 use crate::overlay::{ExceptionStore, revive, size};
@@ -34,6 +34,8 @@ pub struct Args {
     /// the stick, and leaves room for a refresh.
     #[arg(value_name = "SIZE")]
     size: Size,
+    #[command(flatten)]
+    expect: Expect,
 }
 
 const EXAMPLES: &str = "\
@@ -88,7 +90,7 @@ pub fn run(args: &Args, console: &Console) -> Exit {
 fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     let start = Instant::now();
     let jobs = Jobs::begin(console)?;
-    let opened = Opened::new(&args.stick, Access::Write)?;
+    let opened = Opened::new(&args.stick, Access::Write, &args.expect)?;
     let target = opened.target();
     // What the running kernel holds is left alone: it gave up or lent nothing that could come back now.
     if opened.used() == Use::AtRest {

@@ -1,6 +1,7 @@
 //! `finish`: at shutdown, what was begun on the stick that the computer runs from.
 
 use super::console::{Console, Exit};
+use super::opened::Expect;
 use super::tidy;
 use crate::error::{Doing, Error, Part, Result};
 use crate::shutdown;
@@ -48,7 +49,10 @@ pub fn run(args: &Args, console: &Console) -> Exit {
 
 fn finish(node: &Path, console: &Console) -> Exit {
     let name = super::named(node);
-    console.end(&name, tidy::give_back(node, &name, console))
+    console.end(
+        &name,
+        tidy::give_back(node, &Expect::default(), &name, console),
+    )
 }
 
 /// Has the running system finish its stick when it shuts down.

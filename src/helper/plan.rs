@@ -2,7 +2,7 @@
 
 use super::console::{Console, Exit};
 use super::job::Jobs;
-use super::opened::Opened;
+use super::opened::{Expect, Opened};
 use super::refresh::Choices;
 use super::{STICK, named, tell, words};
 use crate::error::{Error, Result};
@@ -38,7 +38,7 @@ fn look(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     let jobs = Jobs::quiet(console)?;
     let scratch = args.choices.scratch()?;
     let work = |progress: &dyn Progress| {
-        let opened = Opened::new(&args.stick, Access::Read)?;
+        let opened = Opened::new(&args.stick, Access::Read, &Expect::default())?;
         let threads = super::threads();
         draw(&opened, &args.choices, scratch.as_ref(), threads, progress)
     };

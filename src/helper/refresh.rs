@@ -3,7 +3,7 @@
 use super::console::{Console, Exit};
 use super::job::Jobs;
 use super::meter::Share;
-use super::opened::Opened;
+use super::opened::{Expect, Opened};
 use super::{STICK, ask, finish, named, plan, tell, turns};
 use crate::error::{Doing, Error, Part, Result};
 use crate::lanes::Lanes;
@@ -14,6 +14,7 @@ use crate::sources::{Target, Use};
 use crate::squash::Compression;
 use crate::stick::{Access, Caller, Host};
 use crate::storage::{DiskFolder, confined};
+use gettextrs::gettext;
 use std::collections::BTreeMap;
 use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub struct Args {
     sticks: Vec<PathBuf>,
     #[command(flatten)]
     choices: Choices,
+    #[command(flatten)]
+    expect: Expect,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
@@ -201,6 +204,10 @@ pub fn run(args: &Args, console: &Console) -> Exit {
     if !args.yes && !ask::possible(console) {
         return ask::impossible(console);
     }
+    if args.expect.any() && args.sticks.len() > 1 {
+        console.complain(&gettext("--expect is for one stick alone."));
+        return Exit::Usage;
+    }
     let jobs = match Jobs::on(args.sticks.len(), console) {
         Ok(jobs) => jobs,
         Err(error) => return console.failed("", &error),
@@ -303,6 +310,7 @@ impl<'a> Run<'a> {
             Opened::completed(
                 path,
                 Access::Write,
+                &self.args.expect,
                 scratch.as_ref(),
                 self.threads,
                 progress,

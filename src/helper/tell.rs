@@ -43,6 +43,12 @@ fn headline(status: &Status, layout: &Layout) -> Vec<String> {
                 "This stick keeps nothing that is saved on it: it has no overlay.",
             )]
         }
+        OverlayKind::Overlayfs if overlay.percent.is_none() => vec![fill(
+            &gettext(
+                "This stick keeps what is saved in a file system of {total}; how full that is cannot be told from outside.",
+            ),
+            &[("total", &sectors(overlay.total_sectors))],
+        )],
         OverlayKind::Overlayfs => vec![fill(
             &gettext(
                 "This stick keeps what is saved as ordinary files: {used} so far; {free} more are free.",
@@ -59,9 +65,14 @@ fn headline(status: &Status, layout: &Layout) -> Vec<String> {
     }
 }
 
+/// How full a snapshot is, which can always be told.
+fn full(overlay: &Overlay) -> String {
+    percent(overlay.percent.unwrap_or_default().floor())
+}
+
 fn snapshot(overlay: &Overlay, path: &str) -> Vec<String> {
     let values = [
-        ("percent", &*percent(overlay.percent.floor())),
+        ("percent", &*full(overlay)),
         (
             "free",
             &*sectors(overlay.total_sectors.saturating_sub(overlay.used_sectors)),
@@ -281,8 +292,8 @@ pub fn refreshed(before: &Status, after: &Status, seconds: f64) -> String {
         ("time", &*duration(seconds.round() as u64)),
         ("used", &*sectors(before.overlay.used_sectors)),
         ("after", &*sectors(after.overlay.used_sectors)),
-        ("percent_before", &*percent(before.overlay.percent.floor())),
-        ("percent_after", &*percent(after.overlay.percent.floor())),
+        ("percent_before", &*full(&before.overlay)),
+        ("percent_after", &*full(&after.overlay)),
         ("bytes", &*size(before.image.bytes)),
         ("bytes_after", &*size(after.image.bytes)),
     ];
@@ -331,8 +342,8 @@ pub fn tidied(before: &Status, after: &Status) -> String {
         .saturating_sub(after.overlay.used_sectors);
     let values = [
         ("back", &*sectors(back)),
-        ("percent_before", &*percent(before.overlay.percent.floor())),
-        ("percent_after", &*percent(after.overlay.percent.floor())),
+        ("percent_before", &*full(&before.overlay)),
+        ("percent_after", &*full(&after.overlay)),
     ];
     let template = match back.0 {
         0 => gettext("There was nothing to give back; the overlay is {percent_after} full."),
@@ -348,7 +359,7 @@ pub fn enlarged(before: &Status, after: &Status) -> String {
     let values = [
         ("before", &*sectors(before.overlay.total_sectors)),
         ("after", &*sectors(after.overlay.total_sectors)),
-        ("percent", &*percent(after.overlay.percent.floor())),
+        ("percent", &*full(&after.overlay)),
     ];
     fill(
         &gettext(

@@ -3,7 +3,7 @@
 use super::console::{Console, Exit};
 use super::job::Jobs;
 use super::meter::Share;
-use super::opened::Opened;
+use super::opened::{Expect, Opened};
 use super::{STICK, finish, named, tell};
 use crate::error::Result;
 use crate::progress::Progress;
@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     #[arg(value_name = "STICK", help = STICK)]
     stick: PathBuf,
+    #[command(flatten)]
+    expect: Expect,
 }
 
 const EXAMPLES: &str = "\
@@ -36,13 +38,13 @@ const SHARES: &[Share] = &[(Stage::Check, 60), (Stage::Drop, 40)];
 
 pub fn run(args: &Args, console: &Console) -> Exit {
     let name = named(&args.stick);
-    console.end(&name, give_back(&args.stick, &name, console))
+    console.end(&name, give_back(&args.stick, &args.expect, &name, console))
 }
 
 /// Tidies `stick`, which messages call `name`; the running system's, when it shuts down.
-pub fn give_back(stick: &Path, name: &str, console: &Console) -> Result<Exit> {
+pub fn give_back(stick: &Path, expect: &Expect, name: &str, console: &Console) -> Result<Exit> {
     let jobs = Jobs::begin(console)?;
-    let opened = Opened::new(stick, Access::Write)?;
+    let opened = Opened::new(stick, Access::Write, expect)?;
     if opened.used() == Use::Running {
         return at_shutdown(&opened, name, console);
     }

@@ -84,6 +84,10 @@ fn on(running: bool, error: &Error) -> Said {
             gettext("This stick was refreshed already, and waits for the computer to restart."),
             gettext("Restart the computer; then the refresh is finished."),
         ),
+        Error::Another { .. } => said(
+            gettext("This is not the stick that was meant: another one is in its place."),
+            gettext("Nothing was changed; look which sticks are there, and try again."),
+        ),
         Error::Exists { path } => said(
             fill(
                 &gettext("{path} exists already and is not empty."),

@@ -10,6 +10,8 @@
 //!
 //! Everything here is pure: texts in, requests out.
 
+use std::fmt;
+
 /// The places below a stick's root where boot loaders keep their menus.
 /// A last component with `*` stands for every name that begins and ends so.
 pub const CONFIGURATIONS: &[&str] = &[
@@ -100,6 +102,16 @@ impl Place {
             // FAT's are upper case, the others' lower case; nobody has both.
             Place::Uuid(asked) => uuid.map(|uuid| uuid.eq_ignore_ascii_case(asked)),
             Place::Device(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Label(label) => write!(f, "LABEL={label}"),
+            Place::Uuid(uuid) => write!(f, "UUID={uuid}"),
+            Place::Device(device) => f.write_str(device),
         }
     }
 }

@@ -213,13 +213,15 @@ fn describe(host: &Host, device: Device, known: Known) -> Found {
         true => text("name"),
         false => Some(model.join(" ")),
     };
+    let name = host.name(device);
     Found {
         path: known.path,
         device: host.node_name(device),
         mounted: known
             .mounted
             .map(|point| point.to_string_lossy().into_owned()),
-        label: host.name(device).label,
+        label: name.label,
+        uuid: name.uuid,
         file_system: known.file_system,
         bytes: host.size(device).unwrap_or(Bytes(0)),
         booted: known.booted,
@@ -275,7 +277,9 @@ mod tests {
         }
 
         fn udev(&self, number: &str, label: &str) {
-            let text = format!("E:ID_FS_TYPE=vfat\nE:ID_FS_LABEL_ENC={label}\n");
+            let text = format!(
+                "E:ID_FS_TYPE=vfat\nE:ID_FS_LABEL_ENC={label}\nE:ID_FS_UUID_ENC=12AB-34CD\n"
+            );
             self.put(&format!("run/udev/data/b{number}"), &text);
         }
 
@@ -340,6 +344,7 @@ mod tests {
         assert_eq!(stick.model.as_deref(), Some("ACME Stick 3000"));
         assert_eq!(stick.port.as_deref(), Some("1-4.2"));
         assert_eq!(stick.label.as_deref(), Some("SOAS"));
+        assert_eq!(stick.uuid.as_deref(), Some("12AB-34CD"));
         assert_eq!(
             (stick.bytes, stick.mounted.as_deref()),
             (Bytes(1 << 20), None)

@@ -7,6 +7,7 @@ use super::superblock::{self, Magic};
 use crate::error::{Doing, Result};
 use crate::protocol;
 use crate::storage::{DiskFile, DiskFolder, Entry, EntryKind, Folder, ReadAt};
+use crate::units::Bytes;
 use std::io;
 
 /// No folder of boot entries has more that matter.
@@ -36,10 +37,18 @@ impl Stick {
         Ok(protocol::Stick {
             path: self.named().to_owned(),
             label: self.label().map(str::to_owned),
+            uuid: self.uuid().map(str::to_owned),
             file_system: self.file_system().to_owned(),
             free_bytes: self.folder().free().doing("asking for free space")?,
             booted: self.booted(),
         })
+    }
+
+    /// What is used of a file system in a file of the running system's stick, by whom it is mounted;
+    /// none where it is not, or of a driver that mounts no device by its number (btrfs).
+    pub fn used_now(&self, entry: &Entry) -> Option<Bytes> {
+        let free = self.booted().then(|| self.host.free_in(entry.id)).flatten();
+        free.map(|free| entry.bytes.saturating_sub(free))
     }
 
     fn folds_case(&self) -> bool {

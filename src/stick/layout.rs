@@ -396,7 +396,7 @@ fn target(names: &Names<'_>, known: &Known, asked: &Asked) -> Option<Target> {
             "the boot configuration uses an overlay with another image ({image})"
         ))),
         Asked::Automatic(place) | Asked::Named(place, _) if elsewhere(place) => {
-            Some(Target::Elsewhere(format!("{place:?}")))
+            Some(Target::Elsewhere(place.to_string()))
         }
         Asked::Automatic(_) => Some(own_name(known).map_or(Target::OnlyOne, Target::Here)),
         Asked::Named(_, path) => Some(match inside(names, path) {

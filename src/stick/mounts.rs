@@ -1,6 +1,8 @@
 //! What is mounted where, by the kernel's own list.
 
 use super::host::{Device, Host};
+use super::loops::Bound;
+use crate::units::Bytes;
 use std::path::{Path, PathBuf};
 
 /// Below this, dracut keeps what the running system was started from.
@@ -83,6 +85,19 @@ impl Host {
         mounts
     }
 
+    /// What is free of the file system in the file with this device and inode number, where it is
+    /// mounted by a loop device.
+    pub(super) fn free_in(&self, file: (u64, u64)) -> Option<Bytes> {
+        let file = (Device::from_raw(file.0), file.1);
+        let holds = |bound: &Bound| bound.held.is_some_and(|held| (held.on, held.inode) == file);
+        let bound = self.loops().ok()?.into_iter().find(holds)?;
+        let shows = |mount: &Mount| mount.device == bound.device && mount.whole();
+        let mount = self.mounts().into_iter().find(shows)?;
+        let point = self.path(mount.point.strip_prefix("/").ok()?);
+        let space = rustix::fs::statvfs(point).ok()?;
+        Some(Bytes(space.f_bfree.saturating_mul(space.f_frsize)))
+    }
+
     fn mounts_of(&self, process: &str) -> Vec<Mount> {
         let text = self.text(format!("proc/{process}/mountinfo"));
         parse(&text.unwrap_or_default())
@@ -136,6 +151,36 @@ mod tests {
                 minor: 18
             }
         );
+    }
+
+    #[test]
+    fn what_is_mounted_from_a_file_is_asked() {
+        use std::os::unix::fs::MetadataExt;
+        let place = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = place.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        put("overlay", &"x".repeat(1024));
+        let overlay = place.path().join("overlay");
+        for (name, text) in [
+            ("loop/backing_file", overlay.to_str().unwrap()),
+            ("loop/offset", "0"),
+            ("loop/sizelimit", "0"),
+            ("dev", "7:0"),
+            ("size", "2"),
+        ] {
+            put(&format!("sys/block/loop0/{name}"), text);
+            put(&format!("sys/dev/block/7:0/{name}"), text);
+        }
+        put("run/initramfs/overlayfs/x", "");
+        let found = std::fs::metadata(&overlay).unwrap();
+        let free = || Host::at(place.path()).free_in((found.dev(), found.ino()));
+        assert_eq!(free(), None);
+        let mounted = "1 2 7:0 / /run/initramfs/overlayfs rw - xfs /dev/loop0 rw\n";
+        put("proc/self/mountinfo", mounted);
+        assert!(free().is_some());
     }
 
     #[test]

@@ -77,6 +77,54 @@ fn a_flattened_stick() {
     untouched(&place, 3, "unsupported");
 }
 
+/// Another stick may have been plugged in at the same place.
+#[test]
+fn another_stick_than_was_meant() {
+    let place = Place::new();
+    let before = everything(place.path());
+    let stick = place.stick().into_os_string();
+    let expect = |verb: &str, more: &[&str]| {
+        let mut arguments = vec![verb.into(), stick.clone(), "--json".into()];
+        arguments.extend(more.iter().map(Into::into));
+        run(arguments)
+    };
+    for (verb, more) in [
+        ("refresh", &["--yes", "--expect", "0BAD-0BAD"][..]),
+        ("tidy", &["--expect", "0BAD-0BAD"]),
+        ("enlarge", &["+1M", "--expect", "0BAD-0BAD"]),
+    ] {
+        let ran = expect(verb, more);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        let told = ran.json().pop().unwrap();
+        assert_eq!(told["code"], "refused");
+        let message = told["message"].as_str().unwrap();
+        assert!(message.contains("not the stick that was meant"), "{told}");
+    }
+    let two = ["/nowhere", "--yes", "--expect", "0BAD-0BAD"];
+    assert_eq!(expect("refresh", &two).code, 2);
+    assert!(everything(place.path()) == before);
+    // Where the file system that it lies on here has a UUID that may be read.
+    if let Some(uuid) = status(&place)["stick"]["uuid"].as_str() {
+        assert_eq!(expect("tidy", &["--expect", uuid]).code, 0);
+    }
+}
+
+#[test]
+fn an_overlay_that_nobody_can_look_into() {
+    let place = Place::new();
+    flatten(&place.image());
+    fs::write(place.overlay(), [&b"XFSB"[..], &[0; 65_532]].concat()).unwrap();
+    let status = status(&place);
+    let overlay = &status["overlay"];
+    assert_eq!(overlay["kind"], "overlayfs");
+    assert_eq!(
+        (&overlay["percent"], &overlay["total_sectors"]),
+        (&Value::Null, &128.into())
+    );
+    let words = run(["status".into(), place.stick().into_os_string()]).out;
+    assert!(words.contains("cannot be told from outside"), "{words}");
+}
+
 /// The beginning of a kernel for PCs.
 fn kernel(version: &str) -> Vec<u8> {
     let mut head = vec![0; 0x3000];
@@ -125,6 +173,7 @@ fn a_stick_without_an_overlay() {
         (&status["overlay"]["kind"], &status["overlay"]["file"]),
         (&"none".into(), &Value::Null)
     );
+    assert_eq!(status["overlay"]["not_here"], Value::Null);
     untouched(&place, 1, "not_found");
 }
 
@@ -136,7 +185,9 @@ fn a_folder_with_two_overlays() {
         place.stick().join("LiveOS/overlay-OTHER-0000-0000"),
     )
     .unwrap();
-    assert_eq!(status(&place)["overlay"]["kind"], "none");
+    let overlay = &status(&place)["overlay"];
+    assert_eq!(overlay["kind"], "none");
+    assert_eq!(overlay["not_here"]["reason"], "unclear");
     let words = run(["status".into(), place.stick().into_os_string()]).out;
     assert!(
         words.starts_with("Which overlay this stick would use cannot be told"),

@@ -253,6 +253,16 @@ class Window:
         found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True)
         return [int(pid) for pid in found.stdout.split()]
 
+    def commands(self):
+        """What its helpers were started with."""
+        lines = []
+        for pid in self.helpers():
+            try:
+                lines.append(Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0"))
+            except FileNotFoundError:  # It ended.
+                continue
+        return lines
+
     def stop(self):
         """Ends it; a warning in its log fails the test."""
         if self.log.closed:

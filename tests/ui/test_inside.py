@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 
+import store
 from cellar import HELPER, WindowTest, key, wait
 
 
@@ -17,6 +18,11 @@ def explained(stick):
 def used(stick):
     said = subprocess.run([HELPER, "status", stick, "--json"], check=True, capture_output=True).stdout
     return json.loads(said)["overlay"]["used_sectors"]
+
+
+def status(stick):
+    said = subprocess.run([HELPER, "status", stick, "--json"], check=True, capture_output=True).stdout
+    return json.loads(said)["overlay"]["percent"]
 
 
 def sum_of(explanation, start):
@@ -111,6 +117,42 @@ class Inside(WindowTest):
         window.shows("Something on the Stick Is Damaged")
         window.press("Back")
         wait(window.gauge, "the gauge again")
+
+    def test_a_tidy_is_of_the_stick_that_was_tidied(self):
+        ana, bo = self.practice("Ana"), self.practice("Bo")
+        # Bo is as full as he was when Ana is done.
+        store.fill(bo, 80)
+        helper = self.folder() / "helper"
+        go = self.folder() / "go"
+        helper.write_text(f"""#!/bin/sh
+[ "$1" = tidy ] && while ! [ -e "{go}" ]; do sleep 0.1; done
+exec "{HELPER}" "$@"
+""")
+        helper.chmod(0o755)
+        window = self.window(bo, ana, env={"SUGAR_CELLAR_HELPER": str(helper)})
+        wait(window.gauge, "a gauge")
+        window.front()
+        window.activate("What's Inside…")
+        window.press("Tidy Up This Stick")
+        wait(lambda: any("tidy" in line for line in window.commands()), "a tidy")
+        window.activate("Bo, ")
+        window.shows("Your stick is 80 % full")
+        key("ctrl+i")
+        window.shows("A stick is being tidied up.")
+        go.touch()
+        window.shows("were given back")
+        rows = lambda: [text for text in window.texts() if text.startswith(("Ana, ", "Bo, "))]
+        wait(lambda: any(row.startswith("Ana, ") and f"{status(ana):.0f} %" in row for row in rows()), "Ana's room")
+        window.shows("Your stick is 80 % full")
+        self.assertTrue(any(row.startswith("Bo, 80 %") for row in rows()))
+
+    def test_a_helper_that_says_nothing_is_told(self):
+        stick = self.practice()
+        helper = self.folder() / "helper"
+        helper.write_text(f'#!/bin/sh\n[ "$1" = explain ] || exec "{HELPER}" "$@"\n')
+        helper.chmod(0o755)
+        window = self.inside(stick, env={"SUGAR_CELLAR_HELPER": str(helper)})
+        window.shows("It Stopped All at Once", patience=10)
 
     def test_it_is_left_while_it_looks(self):
         helper = self.folder() / "helper"

@@ -3,6 +3,7 @@
 import json
 import lzma
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -73,6 +74,29 @@ class Refresh(WindowTest):
         window.shows("Done. There Is Room Again!", patience=120)
         window.press("Done")
         wait(lambda: window.gauge() is not None and window.gauge() < 5, "an empty overlay")
+
+    def test_one_that_is_pulled_as_it_ends_is_done(self):
+        # It is listed no more when the helper tells that it is refreshed.
+        sticks, env = self.plugged({"A": "1-1"}, f"""
+"{HELPER}" "$@" | while read -r line; do
+    case $line in *finished*) while ! [ -e "$0.gone" ]; do sleep 0.1; done;; esac
+    echo "$line"
+done""")
+        store.fill(sticks["A"], 80)
+        helper = Path(env["SUGAR_CELLAR_HELPER"])
+        window = self.window(env=env)
+        wait(window.gauge, "a gauge")
+        window.front()
+        window.press("Refresh This Stick…")
+        window.press("Refresh Now")
+        window.find("Cancel the Refresh")
+        helper.with_name("list").write_text('{"sticks":[]}\n')
+        key("F5")
+        window.shows("The stick is gone")
+        Path(f"{helper}.gone").touch()
+        window.shows("Done. There Is Room Again!", patience=120)
+        history = window.home / "data/sugar-cellar/history.json"
+        wait(lambda: re.search(r'"refreshed": ?\d', history.read_text()), "the refresh in the history")
 
     def test_a_no_changes_nothing(self):
         stick, window = self.asked()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 import unittest
+from pathlib import Path
 
 import store
 from cellar import HELPER, WindowTest, called, key, wait
@@ -167,6 +168,48 @@ exit $status""")
         window.shows("left as it was")
         self.assertEqual(self.together(), set())
         self.assertEqual(self.turns(), ["+ A", "- A", "+ B", "- B"])
+
+    def test_sticks_at_work_are_left_alone_and_pulled_when_done(self):
+        sticks, env = self.noting(A="1-4.1", B="1-4.2")
+        for stick in sticks.values():
+            store.fill(stick, 80)
+        window = self.laid(env=env)
+        wait(lambda: window.usable("Refresh 2 Sticks"), "two that need it")
+        window.press("Refresh 2 Sticks")
+        wait(lambda: "+ A" in self.turns(), "the first one at work")
+        window.activate("A, ")
+        window.shows("Your stick is 80 % full")
+        for _ in range(10):
+            self.assertEqual([line for line in window.commands() if "watch" in line], [])
+            time.sleep(0.1)
+        self.assertNotIn("- A", self.turns())
+        key("ctrl+t")
+        wait(lambda: "- A" in self.turns(), "the first one's end")
+        time.sleep(1)
+        found = Path(env["SUGAR_CELLAR_HELPER"]).with_name("list")
+        listed = json.loads(found.read_text())
+        listed["sticks"] = [one for one in listed["sticks"] if one["label"] != "A"]
+        found.write_text(json.dumps(listed) + "\n")
+        key("F5")
+        window.shows("The stick is gone")
+        window.shows("2 of 2 sticks are refreshed", patience=120)
+        key("alt+Left")
+        wait(lambda: any("watch" in line for line in window.commands()), "the other one watched")
+
+    def test_another_stick_in_the_place_of_one_is_left(self):
+        sticks, env = self.noting(A="1-1")
+        store.fill(sticks["A"], 80)
+        found = Path(env["SUGAR_CELLAR_HELPER"]).with_name("list")
+        listed = json.loads(found.read_text())
+        # What lies there has another UUID, or none.
+        listed["sticks"][0]["uuid"] = "0BAD-0BAD"
+        found.write_text(json.dumps(listed) + "\n")
+        window = self.laid(env=env)
+        wait(lambda: window.usable("Refresh 1 Stick"), "one that needs it")
+        window.press("Refresh 1 Stick")
+        window.shows("This is not the stick that was meant", patience=120)
+        window.shows("0 of 1 stick")
+        self.assertGreater(fill(sticks["A"]), 70)
 
     @unittest.skipIf(os.geteuid() == 0, "root is never asked for a password")
     @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "one processor: one at a time")

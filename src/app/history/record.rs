@@ -133,7 +133,8 @@ impl History {
     /// Tells whether that is worth being kept at once: more than once in a quarter of an hour, only
     /// a mark is. (Where the history lies on the stick itself, keeping it takes room, too.)
     pub fn note(&mut self, now: Wall, overlay: &Overlay) -> bool {
-        if overlay.kind == OverlayKind::None || !(NEVER_SET..LATEST).contains(&now) {
+        let told = overlay.kind != OverlayKind::None && overlay.percent.is_some();
+        if !told || !(NEVER_SET..LATEST).contains(&now) {
             return false;
         }
         let used = overlay.used_sectors.0;
@@ -201,6 +202,7 @@ impl History {
     /// When it will be full; none while too little is known. What was before the last mark says
     /// nothing of it.
     pub fn forecast(&self, now: Wall, overlay: &Overlay) -> Option<Forecast> {
+        overlay.percent?;
         let since = self.marks.keys().next_back().copied().unwrap_or(Wall::MIN);
         let mut days = BTreeMap::new();
         for (at, used) in self.points.range(since..) {
@@ -348,13 +350,14 @@ pub mod tests {
     pub fn overlay(used: u64) -> Overlay {
         Overlay {
             kind: OverlayKind::Snapshot,
+            not_here: None,
             file: None,
             state: OverlayState::Active,
             used_sectors: Sectors(used),
             total_sectors: Sectors(1000),
             metadata_sectors: Sectors(16),
             chunk_sectors: Sectors(8),
-            percent: used as f64 / 10.0,
+            percent: Some(used as f64 / 10.0),
         }
     }
 

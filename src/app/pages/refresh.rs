@@ -288,7 +288,7 @@ impl RefreshPage {
             (&imp.before, before, gettext("Before: {percent} full")),
             (&imp.after, after, gettext("After: {percent} full")),
         ] {
-            let percent = status.overlay.percent;
+            let percent = status.overlay.percent.unwrap_or_default();
             let sentence = words.replace("{percent}", &words::percent(percent));
             gauge.jump(percent, Level::of(&status.overlay), &sentence);
         }

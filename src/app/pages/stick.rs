@@ -11,7 +11,9 @@ use adw::subclass::prelude::*;
 use gettextrs::gettext;
 use gtk::glib;
 use std::cell::RefCell;
-use sugar_cellar::protocol::{ImageKind, OverlayKind, OverlayState, Pending, Status};
+use sugar_cellar::protocol::{
+    ImageKind, NotHere, Overlay, OverlayKind, OverlayState, Pending, Status,
+};
 
 mod imp {
     use super::*;
@@ -125,25 +127,27 @@ impl StickPage {
         let overlay = &status.overlay;
         let level = Level::of(overlay);
         let keeps = overlay.kind != OverlayKind::None;
+        let told = keeps && overlay.percent.is_some();
+        let percent = overlay.percent.unwrap_or_default();
         let headline = words::headline(status);
         if imp.shown.replace(stick.key.clone()) == stick.key {
-            imp.gauge.show(overlay.percent, level, &headline);
+            imp.gauge.show(percent, level, &headline);
         } else {
-            imp.gauge.jump(overlay.percent, level, &headline);
+            imp.gauge.jump(percent, level, &headline);
         }
-        imp.gauge.set_visible(keeps);
+        imp.gauge.set_visible(told);
         imp.headline.set_label(&headline);
         imp.sign.set_icon_name(Some(level.icon()));
         imp.sign.set_css_classes(&["sign", level.class()]);
-        imp.sign.set_visible(keeps);
+        imp.sign.set_visible(told);
         imp.advice.set_label(&if keeps {
             level.advice()
         } else {
-            nothing_kept()
+            nothing_kept(overlay)
         });
         imp.room.set_label(&words::room(overlay));
         imp.room
-            .set_visible(keeps && !matches!(level, Level::Full | Level::Broken));
+            .set_visible(told && !matches!(level, Level::Full | Level::Broken));
         say(&imp.forecast, forecast.map(history::expected));
         say(&imp.note, (stick.kind == Kind::Practice).then(practice));
         say(&imp.pending, status.pending.map(pending));
@@ -152,7 +156,7 @@ impl StickPage {
         let lesson = stick.experiments().is_some();
         imp.inside.set_visible(holds && !refreshing);
         imp.space.set_visible(holds && !refreshing);
-        imp.history.set_visible(keeps);
+        imp.history.set_visible(told);
         imp.lesson.set_visible(lesson && !refreshing);
         imp.more.set_visible(keeps);
         self.facts(stick, status);
@@ -208,8 +212,16 @@ fn say(label: &gtk::Label, text: Option<String>) {
     label.set_label(&text.unwrap_or_default());
 }
 
-fn nothing_kept() -> String {
-    gettext("It starts the same every time, and so it never fills up.")
+fn nothing_kept(overlay: &Overlay) -> String {
+    match overlay.not_here {
+        None => gettext("It starts the same every time, and so it never fills up."),
+        Some(NotHere::Elsewhere(_)) => {
+            gettext("Sugar Cellar leaves that place alone, and cannot tell how full it is.")
+        }
+        Some(NotHere::Unclear(_)) => gettext(
+            "Sugar Cellar leaves it as it is. Show the details below to whoever looks after this computer.",
+        ),
+    }
 }
 
 fn practice() -> String {
@@ -243,7 +255,7 @@ fn facts(stick: &Known, status: &Status) -> Vec<(String, String)> {
             .clone()
             .unwrap_or_else(|| status.stick.path.clone()),
     )];
-    if overlay.kind != OverlayKind::None {
+    if overlay.percent.is_some() && overlay.kind != OverlayKind::None {
         facts.push((
             gettext("Used and altogether"),
             fill(
@@ -261,6 +273,8 @@ fn facts(stick: &Known, status: &Status) -> Vec<(String, String)> {
                 overlay.used_sectors, overlay.total_sectors, overlay.metadata_sectors
             )),
         ));
+    }
+    if overlay.kind != OverlayKind::None {
         facts.push((
             gettext("Overlay"),
             overlay_kind(overlay.kind, overlay.state),
@@ -272,6 +286,10 @@ fn facts(stick: &Known, status: &Status) -> Vec<(String, String)> {
                 .map(|file| (gettext("Overlay's file"), file)),
         );
     }
+    facts.extend(overlay.not_here.as_ref().map(|not_here| {
+        let (NotHere::Elsewhere(detail) | NotHere::Unclear(detail)) = not_here;
+        (gettext("Overlay"), words::isolated(detail))
+    }));
     facts.push((
         gettext("Compressed image"),
         words::isolated(&format!(

@@ -135,7 +135,10 @@ impl TablePage {
         let level = Level::of(&status.overlay);
         self.tell(place, words, level.icon());
         if let Some(row) = self.imp().rows.borrow().get(place) {
-            row.bar.set_value(status.overlay.percent.clamp(0.0, 100.0));
+            let percent = status.overlay.percent;
+            row.bar
+                .set_value(percent.unwrap_or_default().clamp(0.0, 100.0));
+            row.bar.set_visible(percent.is_some());
             row.sign.set_css_classes(&["sign", level.class()]);
             row.check.set_sensitive(can);
             // What needs it is chosen already.

@@ -1,7 +1,7 @@
 //! What is inside the selected stick's overlay, and a tidy of it.
 
 use super::sticks::access;
-use super::update::{Purpose, Running, well};
+use super::update::{Purpose, Running};
 use super::{Page, Window};
 use crate::agent;
 use crate::client::Ended;
@@ -17,10 +17,41 @@ use gtk::{gio, glib};
 use std::rc::Rc;
 use sugar_cellar::protocol::{Explanation, Pending, Status};
 
+/// A helper at work inside a stick.
+#[derive(Debug)]
+pub struct Work {
+    /// The stick's key; another one may be selected meanwhile.
+    key: String,
+    verb: Verb,
+    pub running: Running,
+}
+
 impl Window {
+    /// Whether this stick is being tidied.
+    pub(super) fn tidies(&self, key: &str) -> bool {
+        let work = self.imp().inside.borrow();
+        work.as_ref()
+            .is_some_and(|work| work.verb == Verb::Tidy && work.key == key)
+    }
+
+    /// Whether nothing else can be looked into for now; says why.
+    pub(super) fn waits_for_tidy(&self) -> bool {
+        let work = self.imp().inside.borrow();
+        let tidying = work.as_ref().is_some_and(|work| work.verb == Verb::Tidy);
+        if tidying {
+            self.toast(&gettext(
+                "A stick is being tidied up. One at a time, please.",
+            ));
+        }
+        tidying
+    }
+
     /// Looks inside the selected stick.
     pub(super) fn look_inside(&self) {
         let Some(stick) = self.selected() else { return };
+        if self.waits_for_tidy() {
+            return;
+        }
         self.imp().inside_page.looking();
         self.go(Page::Inside);
         self.begin_inside(&stick, Verb::Explain);
@@ -46,7 +77,13 @@ impl Window {
             match call {
                 Some(call) => {
                     let running = window.start(purpose, call);
-                    window.imp().inside.replace(Some(running));
+                    let key = stick.key.clone();
+                    let work = Work { key, verb, running };
+                    window.imp().inside.replace(Some(work));
+                    if verb == Verb::Tidy {
+                        // It is read while it changes, and would be read again and again.
+                        window.leave_alone(&stick.key);
+                    }
                 }
                 None => window.inside_failed(Problem::unreachable()),
             }
@@ -81,8 +118,6 @@ impl Window {
         if self.run_is_active() || self.imp().inside.borrow().is_some() {
             return;
         }
-        // It is read while it changes, and would be read again and again.
-        self.imp().sticks.borrow_mut().watch = None;
         match self.imp().page.get() {
             Page::Space => self.imp().space_page.looking(),
             _ => self.imp().inside_page.looking(),
@@ -92,7 +127,9 @@ impl Window {
 
     /// Back to the gauge, which falls.
     pub(super) fn tidied(&self, before: &Status, after: &Status) {
-        self.imp().inside.take();
+        let Some(work) = self.imp().inside.take() else {
+            return;
+        };
         let back = before
             .overlay
             .used_sectors
@@ -106,23 +143,28 @@ impl Window {
             ),
         };
         self.toast(&text);
-        self.go(Page::Stick);
-        self.watched(after.clone());
-        self.watch();
+        if matches!(self.imp().page.get(), Page::Inside | Page::Space) {
+            self.go(Page::Stick);
+        }
+        self.learned(&work.key, after);
+        self.let_be(&work.key);
     }
 
     pub(super) fn inside_failed(&self, problem: Problem) {
-        self.imp().inside.take();
+        let work = self.imp().inside.take();
         match self.imp().page.get() {
             Page::Space => self.imp().space_page.problem(problem),
-            _ => self.imp().inside_page.problem(problem),
+            Page::Inside => self.imp().inside_page.problem(problem),
+            _ => self.toast(&problem.title),
+        }
+        if let Some(work) = work {
+            self.let_be(&work.key);
         }
     }
 
     pub(super) fn inside_ended(&self, ended: &Ended) {
-        if self.imp().inside.borrow().is_some() && !well(ended) {
-            self.inside_failed(Problem::ended(ended));
-        }
+        // Whatever its status: what it was started for did not arrive.
+        self.inside_failed(Problem::ended(ended));
     }
 
     /// One step up; at the top, or from what can go, back to the stick.
@@ -130,8 +172,14 @@ impl Window {
         if self.imp().page.get() == Page::Inside && self.imp().inside_page.up() {
             return;
         }
-        let tidying: Option<Running> = self.imp().inside.take();
-        drop(tidying);
+        {
+            let mut inside = self.imp().inside.borrow_mut();
+            match inside.as_ref() {
+                // Until it has ended, the stick is in its hands.
+                Some(work) if work.verb == Verb::Tidy => work.running.job.cancel(),
+                _ => *inside = None,
+            }
+        }
         if self.imp().sticks.borrow().watch.is_none() {
             self.watch();
         }

@@ -93,7 +93,7 @@ impl Window {
                 place,
                 question: lesson::task(step),
                 bytes: None,
-                percent: overlay.percent,
+                percent: overlay.percent?,
             });
         }
         let result = lesson.known.get(at)?;

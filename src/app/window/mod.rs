@@ -104,7 +104,7 @@ mod imp {
         pub practice_page: TemplateChild<PracticePage>,
         pub page: Cell<Page>,
         pub sticks: RefCell<sticks::Sticks>,
-        pub inside: RefCell<Option<update::Running>>,
+        pub inside: RefCell<Option<inside::Work>>,
         pub lesson: RefCell<lesson::Lesson>,
         pub preventing: RefCell<prevention::Preventing>,
         pub table: RefCell<table::Table>,
@@ -247,7 +247,7 @@ impl Window {
             Page::Stick | Page::Inside | Page::Space | Page::History | Page::Lesson => {
                 self.selected().map(|stick| stick.name())
             }
-            Page::Refresh => imp.run.borrow().as_ref().map(|run| run.name.clone()),
+            Page::Refresh => imp.run.borrow().as_ref().map(|run| run.stick.name()),
             _ => None,
         };
         imp.heading

@@ -70,7 +70,7 @@ fn write(row: &gtk::ListBoxRow, stick: &Known, refreshed: Option<&str>) {
     let full = stick
         .status
         .as_ref()
-        .map(|status| words::percent(status.overlay.percent))
+        .and_then(|status| status.overlay.percent.map(words::percent))
         .unwrap_or_default();
     let told: Vec<&str> = [said.as_str(), &full, &more]
         .into_iter()

@@ -37,9 +37,8 @@ enum Phase {
 /// A refresh.
 #[derive(Debug)]
 pub struct Run {
-    /// The stick's key and name.
-    key: String,
-    pub name: String,
+    /// The stick, as it was when it was asked about: it may be gone before the end.
+    pub stick: Known,
     phase: Phase,
     pub helper: Option<Running>,
     access: Access,
@@ -55,8 +54,7 @@ impl Run {
     fn of(stick: &Known) -> Run {
         let now = Instant::now();
         Run {
-            key: stick.key.clone(),
-            name: stick.name(),
+            stick: stick.clone(),
             phase: Phase::Asking,
             helper: None,
             access: Access::default(),
@@ -74,7 +72,7 @@ impl Window {
     pub(super) fn run_is_of(&self, key: &str) -> bool {
         let run = self.imp().run.borrow();
         run.as_ref().is_some_and(|run| {
-            run.key == key && matches!(run.phase, Phase::Working | Phase::Cancelling)
+            run.stick.key == key && matches!(run.phase, Phase::Working | Phase::Cancelling)
         })
     }
 
@@ -85,9 +83,12 @@ impl Window {
             .is_some_and(|run| matches!(run.phase, Phase::Working | Phase::Cancelling))
     }
 
+    /// The stick that the run is of, as it is known now; where it is gone, or another one is in its
+    /// place, as it was.
     fn run_stick(&self) -> Option<Known> {
-        let key = self.imp().run.borrow().as_ref()?.key.clone();
-        self.imp().sticks.borrow().find(&key).cloned()
+        let asked = self.imp().run.borrow().as_ref()?.stick.clone();
+        let now = self.imp().sticks.borrow().find(&asked.key).cloned();
+        Some(now.filter(|now| now.uuid == asked.uuid).unwrap_or(asked))
     }
 
     /// Asks whether to refresh the selected stick; shows the refresh that runs already.
@@ -170,7 +171,7 @@ impl Window {
                 return;
             };
             match window.imp().run.borrow_mut().as_mut() {
-                Some(run) if run.key == stick.key => run.scratch = Some(folder),
+                Some(run) if run.stick.key == stick.key => run.scratch = Some(folder),
                 _ => return,
             }
             window.plan(&stick, access);
@@ -290,8 +291,6 @@ impl Window {
 
     fn set_out(&self, stick: &Known, call: Call) {
         self.imp().refresh_page.running(&stick.name());
-        // The refresh tells more, and asks for one password only.
-        self.imp().sticks.borrow_mut().watch = None;
         let window = self.downgrade();
         glib::spawn_future_local(async move {
             if call.asked {
@@ -316,13 +315,17 @@ impl Window {
             return;
         };
         let running = self.start(Purpose::Refresh, call);
+        let mut key = String::new();
         if let Some(run) = self.imp().run.borrow_mut().as_mut() {
+            key.clone_from(&run.stick.key);
             run.helper = Some(running);
             run.phase = Phase::Working;
             run.began = Instant::now();
             run.heard = run.began;
             run._awake = Some(desktop::Awake::new(&application, Some(self.upcast_ref())));
         }
+        // The refresh tells more, and asks for one password only.
+        self.leave_alone(&key);
         self.listen_for_silence();
         self.enable();
     }
@@ -377,10 +380,10 @@ impl Window {
 
     /// The stick is refreshed; it is taken off the desktop, where that has it.
     pub(super) fn refreshed(&self, before: &Status, after: &Status, seconds: f64) {
+        self.over();
         let Some(stick) = self.run_stick() else {
             return;
         };
-        self.over();
         {
             let mut sticks = self.imp().sticks.borrow_mut();
             let now = glib::DateTime::now_local().map_or(0, |now| now.to_unix());
@@ -406,6 +409,7 @@ impl Window {
                     .imp()
                     .refresh_page
                     .pull(&pull(&stick, released, pending));
+                window.let_be(&stick.key);
             }
         });
     }
@@ -414,6 +418,9 @@ impl Window {
         self.over();
         self.tell(&problem.title.clone(), &problem.text);
         self.imp().refresh_page.problem(problem);
+        if let Some(stick) = self.run_stick() {
+            self.let_be(&stick.key);
+        }
     }
 
     pub(super) fn run_ended(&self, ended: &Ended) {
@@ -446,7 +453,9 @@ impl Window {
 
     /// Back to the stick; a refresh at work goes on.
     pub(super) fn leave_refresh(&self) {
-        let key = self.imp().run.borrow().as_ref().map(|run| run.key.clone());
+        let run = self.imp().run.borrow();
+        let key = run.as_ref().map(|run| run.stick.key.clone());
+        drop(run);
         let active = self.run_is_active();
         if !active {
             self.over();

@@ -14,6 +14,9 @@ impl Window {
     /// Looks for what can go.
     pub(super) fn look_for_space(&self) {
         let Some(stick) = self.selected() else { return };
+        if self.waits_for_tidy() {
+            return;
+        }
         self.imp().space_page.looking();
         self.go(Page::Space);
         self.begin_inside(&stick, Verb::Explain);

@@ -116,8 +116,7 @@ impl Window {
             .borrow_mut()
             .selected
             .replace(key.to_owned());
-        let there = self.selected().is_some();
-        if !there {
+        if self.selected().is_none() {
             return;
         }
         if before.as_deref() != Some(key) || self.imp().sticks.borrow().watch.is_none() {
@@ -136,9 +135,21 @@ impl Window {
         self.fill_rows();
         let imp = self.imp();
         let selected = self.selected();
+        if before.is_some() && selected.is_none() {
+            imp.sticks.borrow_mut().watch = None;
+            self.toast(&gettext("The stick is gone"));
+        }
+        // They end by themselves, and then show a stick.
+        if matches!(imp.page.get(), Page::Refresh | Page::Practice | Page::Table) {
+            return;
+        }
         if let (Some(before), Some(now)) = (&before, &selected) {
             // What could not be read may be plugged in now.
-            let moved = (&before.path, &before.device) != (&now.path, &now.device);
+            let place = |stick: &Known| {
+                let stick = stick.clone();
+                (stick.path, stick.device, stick.uuid)
+            };
+            let moved = place(before) != place(now);
             if moved || imp.stick_page.in_trouble() {
                 self.watch();
             }
@@ -147,13 +158,6 @@ impl Window {
         if selected.is_some() {
             let key = imp.sticks.borrow().selected.clone();
             self.select(&key.unwrap_or_default());
-            return;
-        }
-        if before.is_some() {
-            imp.sticks.borrow_mut().watch = None;
-            self.toast(&gettext("The stick is gone"));
-        }
-        if matches!(imp.page.get(), Page::Refresh | Page::Practice) {
             return;
         }
         let first = imp
@@ -169,6 +173,29 @@ impl Window {
         }
     }
 
+    /// Whether a command of ours is changing this stick, or is about to. Nobody looks at it
+    /// meanwhile: each look at a stick that is not mounted binds it to a loop device.
+    fn at_work_on(&self, key: &str) -> bool {
+        self.run_is_of(key) || self.tidies(key) || self.table_is_of(key)
+    }
+
+    /// Stops watching, where it is this stick that is watched: a command sets out to change it.
+    pub(super) fn leave_alone(&self, key: &str) {
+        let mut sticks = self.imp().sticks.borrow_mut();
+        if sticks.selected.as_deref() == Some(key) {
+            sticks.watch = None;
+        }
+    }
+
+    /// The command that changed this stick has ended: it is watched again where it is looked at.
+    pub(super) fn let_be(&self, key: &str) {
+        let looked_at = !matches!(self.imp().page.get(), Page::Refresh | Page::Table)
+            && self.selected().is_some_and(|stick| stick.key == key);
+        if looked_at && self.imp().sticks.borrow().watch.is_none() {
+            self.watch();
+        }
+    }
+
     /// Begins to watch the selected stick.
     pub(super) fn watch(&self) {
         let Some(stick) = self.selected() else { return };
@@ -177,6 +204,9 @@ impl Window {
         match &stick.status {
             Some(status) => self.show_status(&stick, &status.clone()),
             None => self.imp().stick_page.reading(),
+        }
+        if self.at_work_on(&stick.key) {
+            return;
         }
         let window = self.downgrade();
         glib::spawn_future_local(async move {
@@ -204,23 +234,23 @@ impl Window {
             let Some(window) = window.upgrade() else {
                 return;
             };
-            if window.selected().is_some_and(|now| now.key == key) {
+            let wanted = window.selected().is_some_and(|now| now.key == key);
+            if wanted && !window.at_work_on(&key) {
                 let running = window.start(Purpose::Watch, call);
                 window.imp().sticks.borrow_mut().watch = Some(running);
             }
         });
     }
 
+    /// The selected stick's status.
     pub(super) fn watched(&self, status: Status) {
-        let key = self
-            .imp()
-            .sticks
-            .borrow()
-            .selected
-            .clone()
-            .unwrap_or_default();
-        self.note(&key, &status);
-        self.pace(&status);
+        let selected = self.imp().sticks.borrow().selected.clone();
+        self.learned(&selected.unwrap_or_default(), &status);
+    }
+
+    /// A stick's status, whether it is selected or not.
+    pub(super) fn learned(&self, key: &str, status: &Status) {
+        self.note(key, status);
         let stick = {
             let mut sticks = self.imp().sticks.borrow_mut();
             let Some(stick) = sticks.known.iter_mut().find(|stick| stick.key == key) else {
@@ -229,14 +259,20 @@ impl Window {
             stick.status = Some(status.clone());
             stick.clone()
         };
-        self.show_status(&stick, &status);
-        self.follow_lesson(status.overlay.percent);
+        self.fill_rows();
+        if self.selected().is_none_or(|selected| selected.key != key) {
+            return;
+        }
+        self.pace(status);
+        self.show_status(&stick, status);
+        if let Some(percent) = status.overlay.percent {
+            self.follow_lesson(percent);
+        }
         match self.imp().page.get() {
-            Page::History => self.fill_history(&status),
+            Page::History => self.fill_history(status),
             Page::Space => self.show_paces(),
             _ => {}
         }
-        self.fill_rows();
         self.headings();
     }
 
@@ -265,17 +301,14 @@ impl Window {
 
     pub(super) fn watch_ended(&self, ended: &Ended) {
         self.imp().sticks.borrow_mut().watch = None;
-        // Its refresh watches it better.
-        let run = self
-            .selected()
-            .is_some_and(|stick| self.run_is_of(&stick.key));
-        if !run {
-            self.imp().stick_page.problem(Problem::ended(ended));
-        }
+        self.imp().stick_page.problem(Problem::ended(ended));
     }
 
     /// Keeps what a stick holds today, and tells once when it fills up.
     fn note(&self, key: &str, status: &Status) {
+        let Some(percent) = status.overlay.percent else {
+            return;
+        };
         // What is seen before the histories are read is noted when they are.
         if !self.imp().sticks.borrow().remembered {
             return;
@@ -285,11 +318,11 @@ impl Window {
             let name = sticks.find(key).map(Known::name).unwrap_or_default();
             let kept = sticks.histories.of(&history::key(status));
             let news = kept.note(history::wall(), &status.overlay);
-            let crossed = kept.crossed(status.overlay.percent);
+            let crossed = kept.crossed(percent);
             (news, crossed, name)
         };
         if let (Some(level), Some(application)) = (crossed, self.application()) {
-            desktop::crossed(&application, key, &name, level, status.overlay.percent);
+            desktop::crossed(&application, key, &name, level, percent);
         }
         if news || crossed.is_some() {
             self.keep_histories();

@@ -14,7 +14,7 @@ use adw::prelude::*;
 use adw::subclass::prelude::*;
 use gettextrs::gettext;
 use gtk::{gio, glib};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use sugar_cellar::lanes::Lanes;
 use sugar_cellar::protocol::{Event, ImageKind, OverlayKind, OverlayState, Status};
 
@@ -25,6 +25,8 @@ pub struct Table {
     /// What became of each, by its place.
     pub(super) lines: BTreeMap<usize, Line>,
     pub(super) work: Option<glib::JoinHandle<()>>,
+    /// The keys of those that are being refreshed, or wait for their turn.
+    pub(super) due: BTreeSet<String>,
     /// Whether no further one is to begin.
     pub(super) stop: bool,
 }
@@ -33,6 +35,11 @@ impl Window {
     /// Whether sticks of the table are being refreshed.
     pub(super) fn table_is_active(&self) -> bool {
         self.imp().table.borrow().work.is_some()
+    }
+
+    /// Whether this stick of the table is being refreshed, or waits for its turn.
+    pub(super) fn table_is_of(&self, key: &str) -> bool {
+        self.imp().table.borrow().due.contains(key)
     }
 
     /// Lays all sticks out but the one that this computer runs from.
@@ -98,6 +105,10 @@ impl Window {
             status: Some(status.clone()),
             ..stick.clone()
         };
+        // It is to be the same one that is refreshed.
+        if let Some(laid) = self.imp().table.borrow_mut().sticks.get_mut(place) {
+            laid.clone_from(&stick);
+        }
         let nested =
             status.overlay.kind == OverlayKind::Snapshot && status.image.kind == ImageKind::Nested;
         let can = nested && status.overlay.state != OverlayState::Empty;
@@ -140,12 +151,7 @@ impl Window {
         let selected = self.selected();
         let first = || self.imp().sticks.borrow().known.first().cloned();
         match selected.or_else(first) {
-            Some(stick) => {
-                if !self.table_is_active() {
-                    self.select(&stick.key);
-                }
-                self.go(Page::Stick);
-            }
+            Some(stick) => self.select(&stick.key),
             None => self.go(Page::None),
         }
     }

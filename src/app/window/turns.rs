@@ -54,6 +54,14 @@ impl Window {
             Lanes::new(chosen.iter().map(|place| (*place, port(*place))), most)
         };
         page.at_work(true);
+        let due = {
+            let mut table = self.imp().table.borrow_mut();
+            let stick = |place: &usize| table.sticks.get(*place).map(|stick| stick.key.clone());
+            let due: Vec<String> = chosen.iter().filter_map(stick).collect();
+            table.due.extend(due.iter().cloned());
+            due
+        };
+        due.iter().for_each(|key| self.leave_alone(key));
         for place in &chosen {
             let waiting = gettext("waits for its turn");
             page.tell(*place, &waiting, "cellar-waiting-symbolic");
@@ -86,9 +94,10 @@ impl Window {
         };
         let done = outcome.is_ok();
         self.told(place, &stick, outcome);
-        let mounted = stick.path.filter(|_| done && stick.kind == Kind::Plugged);
+        let mounted = stick.path.as_ref();
+        let mounted = mounted.filter(|_| done && stick.kind == Kind::Plugged);
         if let Some(path) = mounted
-            && volumes::release(&path).await == Some(false)
+            && volumes::release(path).await == Some(false)
         {
             let held = gettext(
                 "Refreshed, but another program still uses it. Close that before you pull it out.",
@@ -96,6 +105,7 @@ impl Window {
             let page = &self.imp().table_page;
             page.tell(place, &held, "cellar-filling-symbolic");
         }
+        self.over_with(place);
         done
     }
 
@@ -104,6 +114,19 @@ impl Window {
         let left = gettext("left as it was");
         let page = &self.imp().table_page;
         page.tell(place, &left, "cellar-waiting-symbolic");
+        self.over_with(place);
+    }
+
+    /// Nothing is done to it any more: it may be looked at.
+    fn over_with(&self, place: usize) {
+        let key = {
+            let mut table = self.imp().table.borrow_mut();
+            let key = table.sticks.get(place).map(|stick| stick.key.clone());
+            let key = key.unwrap_or_default();
+            table.due.remove(&key);
+            key
+        };
+        self.let_be(&key);
     }
 
     /// Refreshes one, and tells its row how far it is. None where it was stopped before it began.
@@ -192,15 +215,17 @@ impl Window {
         match outcome {
             Ok(done) => {
                 let (before, after) = (&done.before.overlay, &done.after.overlay);
+                // Of what can be refreshed it is always known.
+                let [was, is] = [before, after].map(|overlay| overlay.percent.unwrap_or_default());
                 let values = [
-                    ("before", &*words::percent(before.percent)),
-                    ("after", &*words::percent(after.percent)),
+                    ("before", &*words::percent(was)),
+                    ("after", &*words::percent(is)),
                     ("time", &*words::duration(done.seconds.max(0.0) as u64)),
                 ];
                 let text = gettext("Refreshed: {before} full before, {after} now. It took {time}.");
                 page.status(place, &done.after, &fill(&text, &values), false);
                 page.tell(place, &fill(&text, &values), "cellar-done-symbolic");
-                line.done = Some((before.percent, after.percent, done.seconds));
+                line.done = Some((was, is, done.seconds));
                 line.outcome = gettext("refreshed");
                 line.sum = done.sum;
                 let mut sticks = self.imp().sticks.borrow_mut();

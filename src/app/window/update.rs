@@ -67,7 +67,12 @@ impl Window {
             Purpose::Plan | Purpose::Refresh => {
                 imp.run.borrow().as_ref().is_some_and(|run| is(&run.helper))
             }
-            Purpose::Explain | Purpose::Tidy | Purpose::Clean => is(&imp.inside.borrow()),
+            Purpose::Explain | Purpose::Tidy | Purpose::Clean => {
+                let inside = imp.inside.borrow();
+                inside
+                    .as_ref()
+                    .is_some_and(|work| work.running.number == number)
+            }
             Purpose::Prevent => is(&imp.preventing.borrow().running),
             Purpose::Lesson => is(&imp.lesson.borrow().helper),
             Purpose::Practice => is(&imp.making.borrow()),
