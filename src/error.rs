@@ -155,6 +155,12 @@ pub enum Error {
         /// What.
         detail: String,
     },
+    /// The stick is mounted read-only or write-protected.
+    #[error("read-only: {detail}")]
+    ReadOnly {
+        /// What says so.
+        detail: String,
+    },
     /// A program that is needed is not installed.
     #[error("{program} is not installed")]
     Missing {
@@ -250,7 +256,7 @@ impl Error {
             | Error::Another { .. }
             | Error::Exists { .. } => ErrorKind::Refused,
             Error::Cancelled => ErrorKind::Cancelled,
-            Error::Denied { .. } => ErrorKind::Denied,
+            Error::Denied { .. } | Error::ReadOnly { .. } => ErrorKind::Denied,
             Error::Missing { .. } => ErrorKind::Missing,
             Error::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,

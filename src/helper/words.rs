@@ -100,6 +100,7 @@ fn on(running: bool, error: &Error) -> Said {
             gettext("The stick is as it was; you can start again at any time."),
         ),
         Error::Denied { .. } => denied(),
+        Error::ReadOnly { .. } => read_only(),
         Error::Missing { program, package } => said(
             fill(
                 &gettext("The program {program} is not installed."),
@@ -316,6 +317,17 @@ fn denied() -> Said {
     )
 }
 
+/// Besides its switch: the kernel lets nobody write to a file system that contradicts itself, until it is
+/// mounted anew; and by ourselves it is mounted so that a refresh that was cut can be mended.
+fn read_only() -> Said {
+    said(
+        gettext("Nothing can be written to the stick."),
+        gettext(
+            "Move its little switch, if it has one, or unmount it in the file manager, leave it plugged in, and try again.",
+        ),
+    )
+}
+
 /// Where the computer runs from the stick that made trouble.
 fn look_from_another() -> String {
     gettext(
@@ -349,10 +361,7 @@ fn input_output(running: bool, source: &io::Error) -> Said {
             gettext("The computer has not enough memory left for this."),
             gettext("Close other programs, and try again."),
         ),
-        io::ErrorKind::ReadOnlyFilesystem => said(
-            gettext("The stick is write-protected."),
-            gettext("Move its little switch, if it has one, or mount it writable, and try again."),
-        ),
+        io::ErrorKind::ReadOnlyFilesystem => read_only(),
         io::ErrorKind::NotFound => said(
             gettext("A file or folder that is needed is not there."),
             gettext("Check the name, and that the stick is still plugged in."),
@@ -432,6 +441,9 @@ mod tests {
                 path: "there".to_owned(),
             },
             Error::Denied {
+                detail: String::new(),
+            },
+            Error::ReadOnly {
                 detail: String::new(),
             },
             Error::Missing {

@@ -233,7 +233,7 @@ fn explain(errno: Errno, driver: &str, messages: String) -> Error {
         Errno::PERM => Error::Denied {
             detail: detail("mounting needs root"),
         },
-        Errno::ACCESS | Errno::ROFS => Error::Denied {
+        Errno::ACCESS | Errno::ROFS => Error::ReadOnly {
             detail: detail("the device is write-protected"),
         },
         Errno::BUSY => Error::Busy {

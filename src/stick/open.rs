@@ -80,7 +80,7 @@ impl Stick {
         let rights = Right::WRITE_OK | Right::EXEC_OK;
         rustix::fs::accessat(self.live_os.handle(), ".", rights, AtFlags::EACCESS).map_err(
             |errno| match errno {
-                rustix::io::Errno::ROFS => Error::Denied {
+                rustix::io::Errno::ROFS => Error::ReadOnly {
                     detail: "the stick is mounted read-only".to_owned(),
                 },
                 _ => Error::Denied {

@@ -197,7 +197,7 @@ impl Caller {
             }
             Access::Write => {
                 if self.host.write_protected(device) {
-                    return Err(Error::Denied {
+                    return Err(Error::ReadOnly {
                         detail: "the device is write-protected".to_owned(),
                     });
                 }
@@ -230,7 +230,7 @@ impl Caller {
             return Err(unknown(Some(mount.file_system.clone())));
         }
         if access == Access::Write && mount.read_only {
-            return Err(Error::Denied {
+            return Err(Error::ReadOnly {
                 detail: format!("it is mounted read-only at {}", mount.point.display()),
             });
         }

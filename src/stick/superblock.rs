@@ -297,12 +297,11 @@ fn fat(source: &dyn ReadAt, head: &[u8], size: Bytes) -> io::Result<Option<FileS
         return Ok(None);
     };
     let named = &head[fat.named..fat.named + 15];
-    // The extended boot signature says that serial number and label are there.
+    // Dracut names the overlay by it, as blkid reads it: without a look at the mark, and none if it is 0.
+    let [a, b, c, d] = [named[3], named[2], named[1], named[0]];
+    let serial = format!("{a:02X}{b:02X}-{c:02X}{d:02X}");
+    // The extended boot signature says that a label is there.
     let marked = matches!(head[fat.named - 1], 0x28 | 0x29);
-    let serial = marked.then(|| {
-        let [a, b, c, d] = [named[3], named[2], named[1], named[0]];
-        format!("{a:02X}{b:02X}-{c:02X}{d:02X}")
-    });
     let boot_label = marked.then(|| text(&named[4..])).flatten();
     let label = match fat.label(source, size)? {
         // Also where it is no text of ours: then it has another label than the boot sector's.
@@ -312,7 +311,7 @@ fn fat(source: &dyn ReadAt, head: &[u8], size: Bytes) -> io::Result<Option<FileS
     Ok(Some(FileSystem {
         kind: Kind::Fat,
         label,
-        uuid: serial,
+        uuid: (named[..4] != [0; 4]).then_some(serial),
         // Linux marks a mounted FAT here (fs/fat/inode.c, fat_set_state).
         clean: head[fat.named - 2] & 1 == 0,
         used: None,
@@ -419,6 +418,11 @@ mod tests {
             let state = if bits == "32" { 65 } else { 37 };
             image[state] |= 1;
             assert!(!found(&image).clean);
+            // Without the mark before it.
+            image[state + 1] = 0;
+            assert_eq!(found(&image).uuid.as_deref(), Some("12AB-34CD"));
+            image[state + 2..state + 6].fill(0);
+            assert_eq!(found(&image).uuid, None);
         }
         let Some(image) = made(64 << 20, "mkfs.vfat", &["-F", "32", "-i", "12ab34cd"]) else {
             return;
