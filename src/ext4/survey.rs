@@ -229,6 +229,10 @@ impl<'f> Survey<'f> {
 
     /// Notes that `owner` uses `blocks`. Whether nobody else does.
     fn claim(&mut self, owner: Owner, blocks: Range<u64>) -> Step<bool> {
+        // A group without backups has none; what begins where it would is somebody else's.
+        if blocks.is_empty() {
+            return Ok(true);
+        }
         let block = blocks.start;
         let length = blocks.end - blocks.start;
         if !self.marked.all(blocks.clone()) {
