@@ -13,7 +13,7 @@ mod owners;
 mod same;
 
 use crate::error::{Doing, Result};
-use crate::ext4::{self, FileSystem, ROOT, Replayed};
+use crate::ext4::{self, FileSystem, Replayed};
 use crate::overlay::upper;
 use crate::progress::Progress;
 use crate::protocol::{Entry, EntryKind, Explanation, KindSum, Sums};
@@ -67,9 +67,8 @@ pub fn explain<F: Folder>(
     };
     let of_chunk = sources.list.chunk_size().sectors();
     let mut tally = Tally {
+        fs: &fs,
         of_chunk,
-        journal: fs.journal(),
-        first_inode: fs.geometry().first_inode,
         sums: Sums::default(),
         equal: Sectors(0),
         inodes: BTreeMap::new(),
@@ -154,18 +153,16 @@ fn sort(entries: &mut [Entry]) {
 }
 
 /// What owns how much.
-struct Tally {
+struct Tally<'f> {
+    fs: &'f FileSystem<'f>,
     of_chunk: Sectors,
-    journal: Option<u32>,
-    /// Those before it are the file system's own, but for the root.
-    first_inode: u32,
     sums: Sums,
     equal: Sectors,
     /// By inode: all, and what of it equals the image.
     inodes: BTreeMap<u32, (Sectors, Sectors)>,
 }
 
-impl Tally {
+impl Tally<'_> {
     /// Counts one chunk.
     fn add(&mut self, owner: Option<ext4::Owner>, same: bool) {
         let of_chunk = self.of_chunk;
@@ -174,10 +171,10 @@ impl Tally {
         }
         match owner {
             None => self.sums.deleted_sectors += of_chunk,
-            Some(ext4::Owner::Inode(inode)) if Some(inode) == self.journal => {
+            Some(ext4::Owner::Inode(inode)) if Some(inode) == self.fs.journal() => {
                 self.sums.journal_sectors += of_chunk;
             }
-            Some(ext4::Owner::Inode(inode)) if inode == ROOT || inode >= self.first_inode => {
+            Some(ext4::Owner::Inode(inode)) if !self.fs.is_own(inode) => {
                 let (all, equal) = self.inodes.entry(inode).or_default();
                 *all += of_chunk;
                 if same {

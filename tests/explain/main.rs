@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod judge;
+#[allow(dead_code)]
+#[path = "../ext4/make.rs"]
+mod make;
 #[path = "../practised/mod.rs"]
 mod practised;
 
@@ -12,7 +15,7 @@ use sugar_cellar::explain::{Options, explain};
 use sugar_cellar::ext4::{self, Trust};
 use sugar_cellar::practice::Compression;
 use sugar_cellar::progress::Silent;
-use sugar_cellar::protocol::{EntryKind, Explanation};
+use sugar_cellar::protocol::{Entry, EntryKind, Explanation};
 use sugar_cellar::sources::Use;
 use sugar_cellar::storage::ReadAt;
 
@@ -24,6 +27,13 @@ fn explained(stick: &Practised, compare: bool) -> Explanation {
         threads: 2,
     };
     explain(stick.target(&folder), options, &Silent).unwrap()
+}
+
+/// A stick whose overlay holds all of a file system, and what is told of it.
+fn whole(image: &make::Image) -> (Practised, Explanation) {
+    let stick = Practised::of(&image.bytes(), &image.bytes());
+    let explanation = explained(&stick, false);
+    (stick, explanation)
 }
 
 #[test]
@@ -48,6 +58,19 @@ fn every_chunk_has_the_owner_that_debugfs_names() {
     for kind in [EntryKind::Journal, EntryKind::Picture, EntryKind::Log] {
         assert!(kinds.contains(&kind), "{kinds:?}");
     }
+}
+
+/// Those of its own files count as records whose inodes are no reserved ones, too.
+#[test]
+fn what_the_file_system_keeps_for_itself_is_no_deleted_file() {
+    let features = "orphan_file,quota,project";
+    let image = make::Image::new("45059K", &["-O", features]);
+    let (stick, explanation) = whole(&image);
+    judge::judge(&image.path(), &stick.list()).holds(&explanation, features);
+    judge::add_up(&explanation, &stick.list(), features);
+    let nameless = |entry: &&Entry| entry.kind == EntryKind::Nameless;
+    assert_eq!(explanation.entries.iter().find(nameless), None);
+    assert_eq!(explanation.unclear, 0);
 }
 
 /// By comparing all bytes in memory.
