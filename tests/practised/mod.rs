@@ -119,16 +119,20 @@ impl Practised {
         bytes
     }
 
-    pub fn refresh(&self, change: impl Fn(&mut Options), progress: &dyn Progress) -> Result<()> {
-        let folder = self.folder();
-        let target = self.target(&folder);
-        let mut options = Options {
+    pub fn options(&self) -> Options {
+        Options {
             compression: None,
             keep_deleted: false,
             used: Use::AtRest,
             reserve: refresh::RESERVE,
             threads: 2,
-        };
+        }
+    }
+
+    pub fn refresh(&self, change: impl Fn(&mut Options), progress: &dyn Progress) -> Result<()> {
+        let folder = self.folder();
+        let target = self.target(&folder);
+        let mut options = self.options();
         change(&mut options);
         refresh::recover(target, 2, &Alone, progress)?;
         let plan = refresh::plan(target, options, progress)?;
