@@ -8,6 +8,7 @@ mod make;
 mod practised;
 
 use practised::{Alone, Practised};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -145,8 +146,11 @@ fn a_file_system_that_is_not_understood_is_kept_whole() {
     let folder = stick.folder();
     let plan = refresh::plan(stick.target(&folder), stick.options(), &Silent).unwrap();
     assert!(!plan.free_blocks.trusted);
-    let why = plan.free_blocks.detail.unwrap();
+    let why = plan.free_blocks.detail.as_ref().unwrap();
     assert!(why.contains("bigalloc"), "{why}");
+    // Whether it holds a kernel's modules is advice.
+    let kernels = BTreeSet::from(["6.1.0".to_owned()]);
+    assert_eq!(plan.kernels(kernels).unwrap(), []);
     tidy::stick(stick.target(&folder), &Alone, &Silent).unwrap();
     assert_eq!(stick.list().len(), 1);
     assert!(stick.learner_has() == now);
