@@ -150,7 +150,7 @@ fn a_file_system_that_is_not_understood_is_kept_whole() {
     assert!(why.contains("bigalloc"), "{why}");
     // Whether it holds a kernel's modules is advice.
     let kernels = BTreeSet::from(["6.1.0".to_owned()]);
-    assert_eq!(plan.kernels(kernels).unwrap(), []);
+    assert_eq!(plan.kernels(kernels, &Silent).unwrap(), []);
     tidy::stick(stick.target(&folder), &Alone, &Silent).unwrap();
     assert_eq!(stick.list().len(), 1);
     assert!(stick.learner_has() == now);

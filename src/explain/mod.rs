@@ -55,7 +55,7 @@ pub fn explain<F: Folder>(
 ) -> Result<Explanation> {
     let sources = Sources::open(target, options.used, false, progress)?;
     let merged = sources.merged()?;
-    let view = Replayed::new(&merged)?;
+    let view = Replayed::new(&merged, progress)?;
     let fs = FileSystem::open(&view)?;
     let mut owners = Owners::new(&sources.list, fs.geometry());
     let mut unclear = fs.visit(progress, &mut owners)?;
@@ -91,7 +91,7 @@ pub fn explain<F: Folder>(
         equal_sectors: options.compare.then_some(tally.equal),
         kinds: by_kind(&entries),
         clutter: economy::clutter(&entries),
-        journal_entries: economy::journal(&entries, |path| economy::title(&fs, path))?,
+        journal_entries: economy::journal(&entries, |path| economy::title(&fs, path, progress))?,
         sums: tally.sums,
         unclear,
         entries,

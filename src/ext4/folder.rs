@@ -3,8 +3,10 @@
 use super::FileSystem;
 use super::format::{le16, le32};
 use super::inode::Inode;
-use super::runs::Kind;
+use super::runs::{Kind, Run};
 use crate::error::{Error, Result};
+use crate::progress::Progress;
+use std::ops::Range;
 
 /// Inode, length, name's length and kind.
 const ENTRY: usize = 8;
@@ -17,33 +19,60 @@ impl FileSystem<'_> {
     /// thing. Links are not followed.
     ///
     /// # Errors
-    /// Damaged: a folder on the way contradicts itself. Those of reading.
-    pub fn find(&self, path: &[&str]) -> Result<Option<Inode>> {
+    /// Damaged: a folder on the way contradicts itself. Those of reading, and cancelled.
+    pub fn find(&self, path: &[&str], progress: &dyn Progress) -> Result<Option<Inode>> {
         let mut at = self.inode(ROOT)?;
         for name in path {
-            if !at.is_folder() {
-                return Ok(None);
-            }
-            let mut next = None;
-            for run in self.runs(&at) {
-                let run = run.map_err(Error::from)?;
-                if run.kind != Kind::Data {
-                    continue;
-                }
-                for block in run.blocks() {
-                    self.names(block, |found, inode| {
-                        if found == name.as_bytes() {
-                            next = Some(inode);
-                        }
-                    })?;
-                }
-            }
-            at = match next {
-                Some(inode) => self.inode(inode)?,
+            match self.entry(&at, name.as_bytes(), progress)? {
+                Some(inode) => at = self.inode(inode)?,
                 None => return Ok(None),
-            };
+            }
         }
         Ok(Some(at))
+    }
+
+    /// The inode that `name` stands for in a folder; none where it is not there, or that is no folder.
+    fn entry(&self, folder: &Inode, name: &[u8], progress: &dyn Progress) -> Result<Option<u32>> {
+        if !folder.is_folder() {
+            return Ok(None);
+        }
+        let end = self.names_end(folder);
+        for run in self.runs(folder) {
+            progress.check()?;
+            let run = run.map_err(Error::from)?;
+            if run.file_block >= end {
+                break;
+            }
+            for block in self.names_in(folder, &run) {
+                progress.check()?;
+                let mut entry = None;
+                self.names(block, |found, inode| {
+                    if found == name {
+                        entry.get_or_insert(inode);
+                    }
+                })?;
+                if entry.is_some() {
+                    return Ok(entry);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// How many blocks of names a folder has.
+    fn names_end(&self, folder: &Inode) -> u64 {
+        folder
+            .bytes
+            .div_ceil(u64::from(self.geometry().block_bytes))
+    }
+
+    /// The blocks of a folder's run that hold names: what lies beyond its length holds none.
+    pub(super) fn names_in(&self, folder: &Inode, run: &Run) -> Range<u64> {
+        let left = self.names_end(folder).saturating_sub(run.file_block);
+        match run.kind {
+            Kind::Data => run.block..run.block + run.count.min(left),
+            Kind::Unwritten | Kind::Map => run.block..run.block,
+        }
     }
 
     /// The contents of a file, up to a block's length; none where its first block has none.

@@ -483,8 +483,9 @@ impl<'f> Survey<'f> {
                     return Ok(());
                 }
             } else if alone {
-                if inode.is_folder() {
-                    self.visitor.names(inode.number, run.blocks());
+                let names = fs.names_in(inode, &run);
+                if inode.is_folder() && !names.is_empty() {
+                    self.visitor.names(inode.number, names);
                 }
                 self.special(inode.number, run)?;
             }
