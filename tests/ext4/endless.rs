@@ -1,10 +1,12 @@
 //! Maps that lead round in circles, and journals without end.
 
+use crate::damage;
 use crate::make::Image;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use sugar_cellar::error::{Error, Result};
-use sugar_cellar::ext4::{FileSystem, Kind, Replayed};
+use sugar_cellar::ext4::{FileSystem, Inode, Kind, Owner, Replayed, Visitor};
 use sugar_cellar::progress::{Progress, Silent};
 use sugar_cellar::protocol::Stage;
 
@@ -88,6 +90,39 @@ fn a_folder_ends_where_it_says() {
     let fs = FileSystem::open(&disk).unwrap();
     assert!(fs.find(&["journal", "entry 7"], &Silent).unwrap().is_some());
     damaged(fs.find(&["journal", "no such"], &Silent));
+}
+
+/// Who listens meets each inode once, also where all groups name one table.
+#[test]
+fn a_table_of_inodes_is_read_once() {
+    let image = Image::new("45059K", &["-b", "1024", "-O", "^metadata_csum,^uninit_bg"]);
+    let count = || {
+        let disk = image.open();
+        let mut count = Count(0);
+        let fs = FileSystem::open(&disk).unwrap();
+        let unclear = fs.visit(&Silent, &mut count).unwrap();
+        (count.0, unclear > 0)
+    };
+    let (all, unclear) = count();
+    assert!(all > 300 && !unclear, "{all}");
+    let [_, _, table] = damage::places(&image)[0];
+    let groups = 1..damage::places(&image).len();
+    let same = groups.map(|group| format!("set_bg {group} inode_table {table}\n"));
+    image.debugfs(&same.collect::<String>());
+    let (now, unclear) = count();
+    assert!(now <= all && unclear, "{now} of {all}");
+}
+
+struct Count(usize);
+
+impl Visitor for Count {
+    fn inode(&mut self, _: &Inode) {
+        self.0 += 1;
+    }
+
+    fn uses(&mut self, _: Owner, _: Range<u64>) {}
+
+    fn names(&mut self, _: u32, _: Range<u64>) {}
 }
 
 /// A journal has to be gone through in memory.
