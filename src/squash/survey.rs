@@ -304,7 +304,7 @@ fn meet(one: &Range<u64>, other: &Range<u64>) -> bool {
 
 impl Survey {
     /// What the tables take at most, lists of places included.
-    pub fn plain_bytes(&self) -> u64 {
+    pub fn most_bytes(&self) -> u64 {
         let sets = self.xattrs.iter();
         let sets = sets.flat_map(|xattrs| [&xattrs.values, &xattrs.sets]);
         let tables = [&self.inodes, &self.directories, &self.ids].into_iter();
@@ -312,7 +312,7 @@ impl Survey {
             .chain(&self.fragments)
             .chain(&self.export)
             .chain(sets);
-        let bytes = tables.map(|table| table.bytes().len() + (2 + 8) * table.blocks());
-        bytes.sum::<usize>() as u64 + XATTR_HEAD
+        let bytes = tables.map(|table| table.most_bytes() + 8 * table.blocks() as u64);
+        bytes.sum::<u64>() + XATTR_HEAD
     }
 }

@@ -165,6 +165,55 @@ fn a_fragment_block_without_bytes_is_refused() {
     assert!(matches!(written, Err(Error::Damaged { .. })), "{written:?}");
 }
 
+/// The last block is compressed to a thousand times its length, and copied as it is.
+#[test]
+fn a_block_stored_in_more_bytes_than_it_has_is_forecast() {
+    const LONG: usize = 9996;
+    let maker = Maker::new();
+    maker.put("LiveOS/rootfs.img", &noise((128 << 10) + LONG));
+    let mut bytes = maker.image("-comp gzip -b 128K -noI -no-fragments");
+    // Random bytes are stored as they are, in front of all tables.
+    let word = (LONG as u32 | 1 << 24).to_le_bytes();
+    let at = bytes.windows(4).rposition(|four| four == word).unwrap();
+    bytes[at..at + 4].copy_from_slice(&(LONG as u32).to_le_bytes());
+    let length = (128u32 << 10) + 10;
+    bytes[at - 8..at - 4].copy_from_slice(&length.to_le_bytes());
+    // Empty parts, then a one and nine zeros, and their sum.
+    let mut stored = vec![0x78, 0x01];
+    stored.extend([0, 0, 0, 0xff, 0xff].repeat(1995));
+    stored.extend([1, 10, 0, 0xf5, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    stored.extend([0, 20, 0, 2]);
+    let start = 96 + (128 << 10);
+    bytes[start..start + LONG].copy_from_slice(&stored);
+    let image = Image::open(Arc::new(bytes)).unwrap();
+    assert_eq!(image.length_of(1), 10);
+    let out = Memory::default();
+    let most = forecast(&image, &Unchanged, &options(1)).unwrap().at_most;
+    let written = rewrite(&image, &Unchanged, &options(1), &out, &Silent).unwrap();
+    assert!(written.bytes <= most, "{written:?} {most}");
+    assert!(written.bytes.0 > (128 << 10) + LONG as u64, "{written:?}");
+}
+
+/// The second block is written to, with what it holds.
+struct Unchanged;
+
+impl Changes for Unchanged {
+    fn fate(&self, block: u64) -> Fate {
+        match block {
+            1 => Fate::Change,
+            _ => Fate::Keep,
+        }
+    }
+
+    fn needs_old(&self, _: u64) -> bool {
+        true
+    }
+
+    fn patch(&self, _: u64, _: &mut [u8]) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// A hundred files have the same three megabytes, each from a byte further on.
 #[test]
 fn files_that_share_their_data_are_not_compared_for_ever() {
