@@ -41,19 +41,26 @@ impl Names {
         for (block, folder) in blocks {
             progress.check()?;
             let whole = fs.names(block, |name, inode| {
-                if matches!(name, b"." | b"..") {
-                    return;
-                }
-                if names.folders.contains(&inode) || wanted.contains(&inode) {
-                    names
-                        .places
-                        .entry(inode)
-                        .or_insert_with(|| (folder, name.into()));
-                }
+                names.note(folder, name, inode, &wanted)
             })?;
             names.unclear += u64::from(!whole);
         }
+        for &folder in &owners.inline {
+            progress.check()?;
+            let inode = fs.inode(folder)?;
+            let whole = inode.inline_names(|name, inode| names.note(folder, name, inode, &wanted));
+            names.unclear += u64::from(!whole);
+        }
         Ok(names)
+    }
+
+    /// Notes a name in a folder, if it is that of a folder or of one that is wanted.
+    fn note(&mut self, folder: u32, name: &[u8], inode: u32, wanted: &BTreeSet<u32>) {
+        let known = self.folders.contains(&inode) || wanted.contains(&inode);
+        if known && !matches!(name, b"." | b"..") {
+            let place = || (folder, name.into());
+            self.places.entry(inode).or_insert_with(place);
+        }
     }
 
     /// Whether an inode is a folder.

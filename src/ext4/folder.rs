@@ -1,4 +1,4 @@
-//! Folders: the names in one of their blocks.
+//! Folders: the names in one of their blocks, or inside an inode.
 
 use super::FileSystem;
 use super::format::{le16, le32};
@@ -36,6 +36,16 @@ impl FileSystem<'_> {
         if !folder.is_folder() {
             return Ok(None);
         }
+        let mut entry = None;
+        let look = |entry: &mut Option<u32>, found: &[u8], inode: u32| {
+            if found == name {
+                entry.get_or_insert(inode);
+            }
+        };
+        if folder.is_inline() {
+            folder.inline_names(|found, inode| look(&mut entry, found, inode));
+            return Ok(entry);
+        }
         let end = self.names_end(folder);
         for run in self.runs(folder) {
             progress.check()?;
@@ -45,12 +55,7 @@ impl FileSystem<'_> {
             }
             for block in self.names_in(folder, &run) {
                 progress.check()?;
-                let mut entry = None;
-                self.names(block, |found, inode| {
-                    if found == name {
-                        entry.get_or_insert(inode);
-                    }
-                })?;
+                self.names(block, |found, inode| look(&mut entry, found, inode))?;
                 if entry.is_some() {
                     return Ok(entry);
                 }
@@ -80,12 +85,17 @@ impl FileSystem<'_> {
     /// # Errors
     /// Those of reading; damaged.
     pub fn beginning(&self, file: &Inode) -> Result<Option<Vec<u8>>> {
+        let whole = usize::try_from(file.bytes).unwrap_or(usize::MAX);
+        if let Some(behind) = &file.inline {
+            let mut bytes = [&file.map[..], behind].concat();
+            bytes.truncate(whole);
+            return Ok(Some(bytes));
+        }
         for run in self.runs(file) {
             let run = run.map_err(Error::from)?;
             if run.kind == Kind::Data {
                 let mut bytes = Vec::new();
                 self.read_block(run.block, &mut bytes)?;
-                let whole = usize::try_from(file.bytes).unwrap_or(usize::MAX);
                 bytes.truncate(whole);
                 return Ok((run.file_block == 0).then_some(bytes));
             }
@@ -102,26 +112,42 @@ impl FileSystem<'_> {
     ///
     /// # Errors
     /// Those of reading.
-    pub fn names(&self, block: u64, mut visit: impl FnMut(&[u8], u32)) -> Result<bool> {
+    pub fn names(&self, block: u64, visit: impl FnMut(&[u8], u32)) -> Result<bool> {
         let mut bytes = Vec::new();
         self.read_block(block, &mut bytes)?;
-        let mut at = 0;
-        while at + ENTRY <= bytes.len() {
-            let inode = le32(&bytes, at);
-            let length = match le16(&bytes, at + 4) {
-                // As long as blocks of 64 KiB, which the number cannot say.
-                0 | u16::MAX if bytes.len() > usize::from(u16::MAX) => bytes.len(),
-                length => usize::from(length),
-            };
-            let name = usize::from(bytes[at + 6]);
-            if length < ENTRY + name || !length.is_multiple_of(4) || at + length > bytes.len() {
-                return Ok(false);
-            }
-            if inode != 0 {
-                visit(&bytes[at + ENTRY..at + ENTRY + name], inode);
-            }
-            at += length;
-        }
-        Ok(true)
+        Ok(entries(&bytes, visit))
     }
+}
+
+impl Inode {
+    /// As [`FileSystem::names`], of a folder inside its inode; `.` and `..` are not among them.
+    ///
+    /// Behind the number of the folder above, the rest of the map is like a block of names, and
+    /// the attribute is another one.
+    pub fn inline_names(&self, mut visit: impl FnMut(&[u8], u32)) -> bool {
+        let behind = self.inline.as_deref().unwrap_or_default();
+        entries(&self.map[4..], &mut visit) && entries(behind, visit)
+    }
+}
+
+/// Calls `visit` with each name in `bytes`. False where they contradict themselves.
+fn entries(bytes: &[u8], mut visit: impl FnMut(&[u8], u32)) -> bool {
+    let mut at = 0;
+    while at + ENTRY <= bytes.len() {
+        let inode = le32(bytes, at);
+        let length = match le16(bytes, at + 4) {
+            // As long as blocks of 64 KiB, which the number cannot say.
+            0 | u16::MAX if bytes.len() > usize::from(u16::MAX) => bytes.len(),
+            length => usize::from(length),
+        };
+        let name = usize::from(bytes[at + 6]);
+        if length < ENTRY + name || !length.is_multiple_of(4) || at + length > bytes.len() {
+            return false;
+        }
+        if inode != 0 {
+            visit(&bytes[at + ENTRY..at + ENTRY + name], inode);
+        }
+        at += length;
+    }
+    true
 }

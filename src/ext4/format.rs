@@ -162,6 +162,13 @@ pub const INODE_INLINE: u32 = 0x1000_0000;
 
 /// How many bytes `i_block` has.
 pub const MAP_BYTES: usize = 60;
+/// The magic before the attributes inside an inode.
+pub const ATTRIBUTES_MAGIC: u32 = 0xea02_0000;
+/// Length of an attribute's entry, without its name.
+pub const ATTRIBUTE_BYTES: usize = 16;
+/// What stands for `system.` in an attribute's name.
+pub const ATTRIBUTE_SYSTEM: u8 = 7;
+
 /// An extent header's magic.
 pub const EXTENT_MAGIC: u16 = 0xf30a;
 /// Length of an extent, an index entry, and the header before them.

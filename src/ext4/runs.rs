@@ -126,7 +126,7 @@ impl FileSystem<'_> {
             floor: 0,
             left: self.geometry().blocks,
         };
-        match inode.map_kind(self) {
+        match inode.map_kind() {
             Map::None => {}
             Map::Extents => runs.next = Some(Part::Root(inode.map)),
             Map::Indirect => {

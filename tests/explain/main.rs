@@ -12,7 +12,7 @@ mod practised;
 use practised::Practised;
 use std::fs;
 use sugar_cellar::explain::{Options, explain};
-use sugar_cellar::ext4::{self, Trust};
+use sugar_cellar::ext4::{self, FileSystem, Inode, Trust};
 use sugar_cellar::practice::Compression;
 use sugar_cellar::progress::Silent;
 use sugar_cellar::protocol::{Entry, EntryKind, Explanation};
@@ -71,6 +71,71 @@ fn what_the_file_system_keeps_for_itself_is_no_deleted_file() {
     let nameless = |entry: &&Entry| entry.kind == EntryKind::Nameless;
     assert_eq!(explanation.entries.iter().find(nameless), None);
     assert_eq!(explanation.unclear, 0);
+}
+
+/// Small folders and files are inside their inodes there: in the place of the map, and behind it.
+#[test]
+fn names_inside_inodes_are_read() {
+    let root = tempfile::tempdir().unwrap();
+    let place = |number: u32| match number {
+        1..=3 => "home/ana/docs",
+        _ => "home/ana/more",
+    };
+    for number in 1..6 {
+        let folder = root.path().join(place(number));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("letter{number}")), [b'x'; 5000]).unwrap();
+    }
+    let short = "short, but longer than the sixty bytes that a map of blocks has\n";
+    fs::write(root.path().join("home/title"), short).unwrap();
+    let image = make::Image::of("45059K", &["-O", "inline_data"], Some(root.path()));
+    // e2fsprogs has no folder go on behind the map, and reads what the kernel puts there.
+    let value = root.path().join("value");
+    let moved = [(4, 16), (5, 44)].map(|(number, length)| {
+        let path = format!("{}/letter{number}", place(number));
+        let inode = found(&image, &path).unwrap().number;
+        let mut entry = inode.to_le_bytes().to_vec();
+        entry.extend([length, 0, 7, 1]);
+        entry.extend(format!("letter{number}").bytes());
+        entry.resize(usize::from(length), 0);
+        (entry, format!("unlink {path}\n"))
+    });
+    fs::write(&value, [&*moved[0].0, &moved[1].0].concat()).unwrap();
+    let docs = place(1);
+    image.debugfs(&format!(
+        "ea_set -f {} {docs} system.data\nsif {docs} size 120\n{}{}",
+        value.display(),
+        moved[0].1,
+        moved[1].1
+    ));
+    assert_eq!(image.e2fsck(), None);
+    assert!(found(&image, docs).unwrap().is_inline());
+    let (stick, explanation) = whole(&image);
+    judge::judge(&image.path(), &stick.list()).holds(&explanation, "inline");
+    judge::add_up(&explanation, &stick.list(), "inline");
+    for number in 1..6 {
+        let path = format!("{docs}/letter{number}");
+        assert!(found(&image, &path).is_some(), "{path}");
+        let told = explanation.entries.iter().any(|entry| entry.path == path);
+        assert!(told, "{path}");
+    }
+    assert!(found(&image, &format!("{docs}/letter6")).is_none());
+    assert_eq!(explanation.unclear, 0);
+    // A file's beginning, as that of a title.
+    let disk = image.open();
+    let file_system = FileSystem::open(&disk).unwrap();
+    let title = found(&image, "home/title").unwrap();
+    assert!(title.is_inline());
+    let begins = file_system.beginning(&title).unwrap();
+    assert_eq!(begins.as_deref(), Some(short.as_bytes()));
+}
+
+/// What a path leads to.
+fn found(image: &make::Image, path: &str) -> Option<Inode> {
+    let disk = image.open();
+    let names: Vec<&str> = path.split('/').collect();
+    let file_system = FileSystem::open(&disk).unwrap();
+    file_system.find(&names, &Silent).unwrap()
 }
 
 /// By comparing all bytes in memory.
