@@ -74,7 +74,7 @@ where
 
     let list = &sources.list;
     let total = list.total();
-    let sizes = Sizes::of(&merged, Bytes(total.0 * SECTOR / PICTURE))?;
+    let sizes = Sizes::of(&merged, Bytes(total.0 * SECTOR / PICTURE), progress)?;
     let mut disk = Disk::existing(work.path(), &[PICTURES], TERM + 30 * 86_400);
     let mut changes = Changes::behind(list.iter().map(|exception| exception.old));
     let mut before = list.used_after(0);
@@ -111,11 +111,11 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(merged: &dyn ReadAt, picture: Bytes) -> Result<Sizes> {
-        let view = Replayed::new(merged)?;
+    fn of(merged: &dyn ReadAt, picture: Bytes, progress: &dyn Progress) -> Result<Sizes> {
+        let view = Replayed::new(merged, progress)?;
         let fs = FileSystem::open(&view)?;
         let names: Vec<&str> = LARGE.split('/').collect();
-        let large = fs.find(&names)?;
+        let large = fs.find(&names, progress)?;
         let missing = || Error::not_found(Part::Ext4, LARGE);
         Ok(Sizes {
             picture,

@@ -376,7 +376,8 @@ pub struct Explanation {
     pub journal_entries: Vec<JournalEntry>,
     /// How many things in the file system could not be made out; 0 in a whole one.
     pub unclear: u64,
-    /// Each file and folder that owns something, the largest first.
+    /// Each file and folder that owns something, the largest first; of very many, those beyond some
+    /// 100,000 as one `…` for each kind, at the end.
     pub entries: Vec<Entry>,
 }
 

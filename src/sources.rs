@@ -77,7 +77,8 @@ pub(crate) struct Sources<S> {
     /// The blocks that no file uses, where that is wanted and can be trusted.
     pub free: std::result::Result<FreeBlocks, NotFree>,
     /// The blocks that the image alone calls free: a hint which of the free blocks may hold
-    /// something there. Decides what is worth the work, never what is right.
+    /// something there. Decides what is worth the work, never what is right. Where none can be trusted
+    /// to be free, nobody asks.
     pub free_before: Option<FreeBlocks>,
 }
 
@@ -153,12 +154,13 @@ impl<S: ReadAt> Sources<S> {
         sources.belong_together()?;
         if want_free && used == Use::AtRest {
             let trust = ext4::free_blocks(&sources.merged()?, progress)?;
-            let before = ext4::claimed_free(&sources.base(), progress)?;
             sources.free = match trust {
                 Trust::Free(free) => Ok(free),
                 Trust::No(why) => Err(NotFree::NotTrusted(why)),
             };
-            sources.free_before = before;
+            if sources.free.is_ok() {
+                sources.free_before = ext4::claimed_free(&sources.base(), progress)?;
+            }
         }
         Ok(sources)
     }

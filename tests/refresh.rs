@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code)]
+#[path = "ext4/make.rs"]
+mod make;
 mod practised;
 
 use practised::{Alone, Practised};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -129,6 +133,30 @@ fn another_compression_holds_the_same() {
     let file: DiskFile = stick.folder().open(IMAGE).unwrap();
     let image = Image::open(Arc::new(file)).unwrap();
     assert_eq!(image.compression(), Compression::Zstd);
+}
+
+/// Nothing counts as free in a file system with features that are not known, and nothing is lost.
+#[test]
+fn a_file_system_that_is_not_understood_is_kept_whole() {
+    let base = make::Image::new("45059K", &["-O", "bigalloc"]).bytes();
+    let mut now = base.clone();
+    let picture = now.chunks(4096).position(|chunk| chunk == [7; 4096]);
+    now[picture.unwrap() * 4096] = 8;
+    let stick = Practised::of(&base, &now);
+    let folder = stick.folder();
+    let plan = refresh::plan(stick.target(&folder), stick.options(), &Silent).unwrap();
+    assert!(!plan.free_blocks.trusted);
+    let why = plan.free_blocks.detail.as_ref().unwrap();
+    assert!(why.contains("bigalloc"), "{why}");
+    // Whether it holds a kernel's modules is advice.
+    let kernels = BTreeSet::from(["6.1.0".to_owned()]);
+    assert_eq!(plan.kernels(kernels, &Silent).unwrap(), []);
+    tidy::stick(stick.target(&folder), &Alone, &Silent).unwrap();
+    assert_eq!(stick.list().len(), 1);
+    assert!(stick.learner_has() == now);
+    stick.refresh(|_| (), &Silent).unwrap();
+    assert_eq!(stick.figures(), (16, OverlayState::Empty));
+    assert!(unsquashed(&stick) == now);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::summed;
 use crate::clutter;
 use crate::error::{Error, Result};
 use crate::ext4::FileSystem;
+use crate::progress::Progress;
 use crate::protocol::{ClutterSum, Entry, EntryKind, JournalEntry};
 
 /// All that may go, by kind, the largest sum first.
@@ -53,10 +54,10 @@ fn journal_entry(path: &str) -> Option<&str> {
 
 /// The title of the entry in the folder `path`; none where there is none that can be read. One
 /// block of it at the most.
-pub fn title(fs: &FileSystem, path: &str) -> Result<Option<String>> {
+pub fn title(fs: &FileSystem, path: &str, progress: &dyn Progress) -> Result<Option<String>> {
     let mut names: Vec<&str> = path.split('/').collect();
     names.extend(["metadata", "title"]);
-    let Some(file) = fs.find(&names)? else {
+    let Some(file) = fs.find(&names, progress)? else {
         return Ok(None);
     };
     let bytes = fs.beginning(&file)?;

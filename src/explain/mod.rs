@@ -13,7 +13,7 @@ mod owners;
 mod same;
 
 use crate::error::{Doing, Result};
-use crate::ext4::{self, FileSystem, ROOT, Replayed};
+use crate::ext4::{self, FileSystem, Replayed};
 use crate::overlay::upper;
 use crate::progress::Progress;
 use crate::protocol::{Entry, EntryKind, Explanation, KindSum, Sums};
@@ -24,6 +24,11 @@ use names::Names;
 use owners::Owners;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+
+/// So many entries are told one by one, and bytes of their paths: all of them go into one line,
+/// and whoever reads it has to keep it.
+const ENTRIES: usize = 100_000;
+const PATHS_BYTES: usize = 16 << 20;
 
 /// How an overlay is to be explained.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +60,7 @@ pub fn explain<F: Folder>(
 ) -> Result<Explanation> {
     let sources = Sources::open(target, options.used, false, progress)?;
     let merged = sources.merged()?;
-    let view = Replayed::new(&merged)?;
+    let view = Replayed::new(&merged, progress)?;
     let fs = FileSystem::open(&view)?;
     let mut owners = Owners::new(&sources.list, fs.geometry());
     let mut unclear = fs.visit(progress, &mut owners)?;
@@ -67,9 +72,8 @@ pub fn explain<F: Folder>(
     };
     let of_chunk = sources.list.chunk_size().sectors();
     let mut tally = Tally {
+        fs: &fs,
         of_chunk,
-        journal: fs.journal(),
-        first_inode: fs.geometry().first_inode,
         sums: Sums::default(),
         equal: Sectors(0),
         inodes: BTreeMap::new(),
@@ -92,10 +96,10 @@ pub fn explain<F: Folder>(
         equal_sectors: options.compare.then_some(tally.equal),
         kinds: by_kind(&entries),
         clutter: economy::clutter(&entries),
-        journal_entries: economy::journal(&entries, |path| economy::title(&fs, path))?,
+        journal_entries: economy::journal(&entries, |path| economy::title(&fs, path, progress))?,
         sums: tally.sums,
         unclear,
-        entries,
+        entries: bounded(entries),
     })
 }
 
@@ -109,7 +113,7 @@ pub fn upper(folder: &DiskFolder, name: &str, progress: &dyn Progress) -> Result
     let mut entries = Vec::new();
     let size = upper::visit(folder, name, progress, &mut |thing| {
         let sectors = thing.bytes.sectors();
-        let path = names::readable(&thing.path());
+        let path = names::shown(thing.path().split(|byte| *byte == b'/').collect());
         let kind = match thing.is_folder {
             true => EntryKind::Folder,
             false => kind::of(&path),
@@ -137,7 +141,7 @@ pub fn upper(folder: &DiskFolder, name: &str, progress: &dyn Progress) -> Result
         journal_entries: economy::journal(&entries, |_| Ok(None))?,
         sums,
         unclear: u64::from(!size.complete),
-        entries,
+        entries: bounded(entries),
     })
 }
 
@@ -153,19 +157,43 @@ fn sort(entries: &mut [Entry]) {
     entries.sort_by(|a, b| b.sectors.cmp(&a.sectors).then_with(|| a.path.cmp(&b.path)));
 }
 
+/// The largest ones, which come first; the others as one of each kind, behind them.
+fn bounded(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let mut left = PATHS_BYTES;
+    let fits = |entry: &&Entry| match left.checked_sub(entry.path.len()) {
+        Some(room) => {
+            left = room;
+            true
+        }
+        None => false,
+    };
+    let told = entries.iter().take(ENTRIES).take_while(fits).count();
+    let mut rest: BTreeMap<EntryKind, Entry> = BTreeMap::new();
+    for entry in entries.split_off(told) {
+        let sum = rest.entry(entry.kind).or_insert_with(|| Entry {
+            path: "…".to_owned(),
+            kind: entry.kind,
+            sectors: Sectors(0),
+            equal_sectors: Sectors(0),
+        });
+        sum.sectors += entry.sectors;
+        sum.equal_sectors += entry.equal_sectors;
+    }
+    entries.extend(rest.into_values());
+    entries
+}
+
 /// What owns how much.
-struct Tally {
+struct Tally<'f> {
+    fs: &'f FileSystem<'f>,
     of_chunk: Sectors,
-    journal: Option<u32>,
-    /// Those before it are the file system's own, but for the root.
-    first_inode: u32,
     sums: Sums,
     equal: Sectors,
     /// By inode: all, and what of it equals the image.
     inodes: BTreeMap<u32, (Sectors, Sectors)>,
 }
 
-impl Tally {
+impl Tally<'_> {
     /// Counts one chunk.
     fn add(&mut self, owner: Option<ext4::Owner>, same: bool) {
         let of_chunk = self.of_chunk;
@@ -174,10 +202,10 @@ impl Tally {
         }
         match owner {
             None => self.sums.deleted_sectors += of_chunk,
-            Some(ext4::Owner::Inode(inode)) if Some(inode) == self.journal => {
+            Some(ext4::Owner::Inode(inode)) if Some(inode) == self.fs.journal() => {
                 self.sums.journal_sectors += of_chunk;
             }
-            Some(ext4::Owner::Inode(inode)) if inode == ROOT || inode >= self.first_inode => {
+            Some(ext4::Owner::Inode(inode)) if !self.fs.is_own(inode) => {
                 let (all, equal) = self.inodes.entry(inode).or_default();
                 *all += of_chunk;
                 if same {
@@ -242,4 +270,40 @@ fn summed<'e, K: Ord>(
     // Of one size in the order of their keys.
     sums.sort_by_key(|(.., sectors)| Reverse(*sectors));
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn very_many_entries_are_summed_and_add_up() {
+        let entry = |index: u64, path: String| Entry {
+            path,
+            kind: match index % 2 {
+                0 => EntryKind::Folder,
+                _ => EntryKind::Picture,
+            },
+            sectors: Sectors(1_000_000 - index),
+            equal_sectors: Sectors(index % 5),
+        };
+        let short: Vec<Entry> = (0..100_003).map(|i| entry(i, i.to_string())).collect();
+        let long = (0..9_000).map(|i| entry(i, "n".repeat(4000)));
+        for (entries, told) in [(short, ENTRIES), (long.collect(), PATHS_BYTES / 4000)] {
+            let few = entries[..50].to_vec();
+            assert_eq!(bounded(few.clone()), few);
+            let sums = |entries: &[Entry], kind| {
+                let of_kind = entries.iter().filter(|one| one.kind == kind);
+                of_kind.fold((0, 0), |(all, equal), one| {
+                    (all + one.sectors.0, equal + one.equal_sectors.0)
+                })
+            };
+            let less = bounded(entries.clone());
+            assert_eq!(less.len(), told + 2);
+            assert_eq!(less[..told], entries[..told]);
+            for kind in [EntryKind::Folder, EntryKind::Picture] {
+                assert_eq!(sums(&less, kind), sums(&entries, kind));
+            }
+        }
+    }
 }

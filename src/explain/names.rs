@@ -5,9 +5,13 @@ use crate::error::Result;
 use crate::ext4::{FileSystem, ROOT};
 use crate::progress::Progress;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 /// More folders inside one another than this are taken for a circle.
 const DEEPEST: usize = 512;
+
+/// No path is shown in more bytes. The kernel takes none that are longer.
+const LONGEST: usize = 4096;
 
 /// The names of all folders, and of the files that own something.
 pub struct Names {
@@ -28,28 +32,35 @@ impl Names {
             places: HashMap::new(),
             unclear: 0,
         };
-        let mut blocks: Vec<(u64, u32)> = owners
-            .folder_blocks
-            .iter()
-            .flat_map(|(blocks, folder)| blocks.clone().map(|block| (block, *folder)))
-            .collect();
-        blocks.sort_unstable();
+        // No two of them share a block.
+        let mut runs: Vec<&(Range<u64>, u32)> = owners.folder_blocks.iter().collect();
+        runs.sort_unstable_by_key(|(blocks, _)| blocks.start);
+        let blocks = runs
+            .into_iter()
+            .flat_map(|(blocks, folder)| blocks.clone().map(move |block| (block, *folder)));
         for (block, folder) in blocks {
             progress.check()?;
             let whole = fs.names(block, |name, inode| {
-                if matches!(name, b"." | b"..") {
-                    return;
-                }
-                if names.folders.contains(&inode) || wanted.contains(&inode) {
-                    names
-                        .places
-                        .entry(inode)
-                        .or_insert_with(|| (folder, name.into()));
-                }
+                names.note(folder, name, inode, &wanted)
             })?;
             names.unclear += u64::from(!whole);
         }
+        for &folder in &owners.inline {
+            progress.check()?;
+            let inode = fs.inode(folder)?;
+            let whole = inode.inline_names(|name, inode| names.note(folder, name, inode, &wanted));
+            names.unclear += u64::from(!whole);
+        }
         Ok(names)
+    }
+
+    /// Notes a name in a folder, if it is that of a folder or of one that is wanted.
+    fn note(&mut self, folder: u32, name: &[u8], inode: u32, wanted: &BTreeSet<u32>) {
+        let known = self.folders.contains(&inode) || wanted.contains(&inode);
+        if known && !matches!(name, b"." | b"..") {
+            let place = || (folder, name.into());
+            self.places.entry(inode).or_insert_with(place);
+        }
     }
 
     /// Whether an inode is a folder.
@@ -71,16 +82,60 @@ impl Names {
             at = *folder;
         }
         parts.reverse();
-        let path = parts.join(&b'/');
-        Some(readable(&path))
+        Some(shown(parts))
     }
 }
 
-/// A path to show: what is no UTF-8 in it is replaced by U+FFFD, control characters too.
+/// The path of these names to show; without the folders in its middle where it is very long.
+pub fn shown(mut names: Vec<&[u8]>) -> String {
+    if names.iter().map(|name| name.len() + 1).sum::<usize>() > LONGEST {
+        let (front, back) = (within(names.iter()), within(names.iter().rev()));
+        names.splice(front..names.len() - back, ["…".as_bytes()]);
+    }
+    readable(&names.join(&b'/'))
+}
+
+/// How many of these names half a path has room for.
+fn within<'n>(names: impl Iterator<Item = &'n &'n [u8]>) -> usize {
+    let mut left = LONGEST / 2;
+    let fits = |name: &&&[u8]| match left.checked_sub(name.len() + 1) {
+        Some(room) => {
+            left = room;
+            true
+        }
+        None => false,
+    };
+    names.take_while(fits).count()
+}
+
+/// What is no UTF-8 in it is replaced by U+FFFD, control characters too.
 pub fn readable(path: &[u8]) -> String {
     let clean = |letter: char| match letter.is_control() {
         true => char::REPLACEMENT_CHARACTER,
         false => letter,
     };
     String::from_utf8_lossy(path).chars().map(clean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_very_long_path_is_shown_without_its_middle() {
+        let folder = "f".repeat(255);
+        let mut names: Vec<&[u8]> = vec![folder.as_bytes(); 15];
+        names.push(b"letter.txt");
+        let path = shown(names.clone());
+        assert_eq!(
+            path,
+            format!("{}letter.txt", format!("{folder}/").repeat(15))
+        );
+        names.splice(..0, vec![&b"deep"[..]; 400]);
+        let path = shown(names);
+        assert!(path.starts_with("deep/deep/"), "{path}");
+        assert!(path.contains("/deep/…/fff"), "{path}");
+        assert!(path.ends_with("/letter.txt"), "{path}");
+        assert!(path.len() <= LONGEST, "{}", path.len());
+    }
 }

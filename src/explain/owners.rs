@@ -15,7 +15,9 @@ pub struct Owners {
     chunk_bytes: u64,
     /// The inodes of all folders.
     pub folders: BTreeSet<u32>,
-    /// The blocks of all folders.
+    /// Those of them that are inside their inodes.
+    pub inline: Vec<u32>,
+    /// The blocks of all others.
     pub folder_blocks: Vec<(Range<u64>, u32)>,
 }
 
@@ -28,6 +30,7 @@ impl Owners {
             block_bytes: u64::from(geometry.block_bytes),
             chunk_bytes: list.chunk_size().bytes().0,
             folders: BTreeSet::new(),
+            inline: Vec::new(),
             folder_blocks: Vec::new(),
         }
     }
@@ -51,6 +54,9 @@ impl Visitor for Owners {
     fn inode(&mut self, inode: &Inode) {
         if inode.is_folder() {
             self.folders.insert(inode.number);
+            if inode.is_inline() {
+                self.inline.push(inode.number);
+            }
         }
     }
 

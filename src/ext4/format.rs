@@ -84,6 +84,8 @@ pub mod ro_compat {
     pub const SPARSE_SUPER: u32 = 0x1;
     /// Descriptors have a CRC-16, and groups may be uninitialised.
     pub const GDT_CSUM: u32 = 0x10;
+    /// Who uses how much is kept in files that the superblock names.
+    pub const QUOTA: u32 = 0x100;
     /// Space is kept in clusters of blocks: not handled.
     pub const BIGALLOC: u32 = 0x200;
     /// All metadata has a CRC-32C.
@@ -91,7 +93,7 @@ pub mod ro_compat {
     /// The orphan file is not empty.
     pub const ORPHAN_PRESENT: u32 = 0x1_0000;
     /// Those under which blocks are used as this module knows: also large_file, btree_dir,
-    /// huge_file, dir_nlink, extra_isize, quota, read-only, project, verity.
+    /// huge_file, dir_nlink, extra_isize, read-only, project, verity.
     pub const KNOWN: u32 = SPARSE_SUPER
         | 0x2
         | 0x4
@@ -99,7 +101,7 @@ pub mod ro_compat {
         | GDT_CSUM
         | 0x20
         | 0x40
-        | 0x100
+        | QUOTA
         | METADATA_CSUM
         | 0x1000
         | 0x2000
@@ -160,6 +162,13 @@ pub const INODE_INLINE: u32 = 0x1000_0000;
 
 /// How many bytes `i_block` has.
 pub const MAP_BYTES: usize = 60;
+/// The magic before the attributes inside an inode.
+pub const ATTRIBUTES_MAGIC: u32 = 0xea02_0000;
+/// Length of an attribute's entry, without its name.
+pub const ATTRIBUTE_BYTES: usize = 16;
+/// What stands for `system.` in an attribute's name.
+pub const ATTRIBUTE_SYSTEM: u8 = 7;
+
 /// An extent header's magic.
 pub const EXTENT_MAGIC: u16 = 0xf30a;
 /// Length of an extent, an index entry, and the header before them.

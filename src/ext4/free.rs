@@ -122,9 +122,12 @@ pub fn free_blocks(view: &dyn ReadAt, progress: &dyn Progress) -> Result<Trust> 
 /// look, never a reason to forget anything. None where not even the bitmaps can be read.
 ///
 /// # Errors
-/// As [`free_blocks`].
+/// Those of reading, and cancelled.
 pub fn claimed_free(view: &dyn ReadAt, progress: &dyn Progress) -> Result<Option<FreeBlocks>> {
-    let fs = FileSystem::open(view)?;
+    let fs = match FileSystem::open(view) {
+        Err(Error::Damaged { .. } | Error::Unsupported { .. }) => return Ok(None),
+        other => other?,
+    };
     let marked = survey::marked(&fs, progress)?;
     Ok(marked.map(|used| FreeBlocks::new(&fs, used)))
 }

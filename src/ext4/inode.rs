@@ -20,6 +20,8 @@ pub struct Inode {
     pub(super) flags: u32,
     pub(super) generation: u32,
     pub(super) map: [u8; format::MAP_BYTES],
+    /// What of its contents stands behind the map, where they are inside the inode.
+    pub(super) inline: Option<Box<[u8]>>,
 }
 
 /// How an inode says where its blocks are.
@@ -42,16 +44,25 @@ impl Inode {
             true => u32::from(le16(bytes, 0x76)),
             false => 0,
         };
+        let flags = le32(bytes, 0x20);
+        let inline = flags & format::INODE_INLINE != 0
+            && fs.superblock().features().incompat(incompat::INLINE_DATA);
         Inode {
             number,
             mode: le16(bytes, 0x0),
             links: le16(bytes, 0x1a),
             bytes: format::join(le32(bytes, 0x4), le32(bytes, 0x6c)),
             attributes: Some(format::join(le32(bytes, 0x68), high)).filter(|block| *block != 0),
-            flags: le32(bytes, 0x20),
+            flags,
             generation: le32(bytes, 0x64),
             map,
+            inline: inline.then(|| behind_the_map(bytes).unwrap_or_default().into()),
         }
+    }
+
+    /// Whether its contents are inside the inode.
+    pub fn is_inline(&self) -> bool {
+        self.inline.is_some()
     }
 
     /// Whether it is a folder.
@@ -60,8 +71,7 @@ impl Inode {
     }
 
     /// How to read its map of blocks.
-    pub(super) fn map_kind(&self, fs: &FileSystem) -> Map {
-        let features = fs.superblock().features();
+    pub(super) fn map_kind(&self) -> Map {
         let kind = self.mode & format::MODE_KIND;
         // The bad blocks' inode is no file, and has a map nevertheless.
         if self.number != format::INODE_BAD
@@ -72,7 +82,7 @@ impl Inode {
         {
             return Map::None;
         }
-        if self.flags & format::INODE_INLINE != 0 && features.incompat(incompat::INLINE_DATA) {
+        if self.is_inline() {
             return Map::None;
         }
         if self.flags & format::INODE_EXTENTS != 0 {
@@ -84,6 +94,30 @@ impl Inode {
         }
         Map::Indirect
     }
+}
+
+/// The attribute `system.data` in an inode's bytes (the kernel's struct ext4_xattr_entry): contents
+/// inside the inode go on there.
+fn behind_the_map(bytes: &[u8]) -> Option<&[u8]> {
+    let extra = bytes.get(0x80..0x82)?;
+    let attributes = bytes.get(0x80 + usize::from(le16(extra, 0))..)?;
+    let first = attributes.get(4..)?;
+    if le32(attributes, 0) != format::ATTRIBUTES_MAGIC {
+        return None;
+    }
+    let mut entry = first;
+    while entry.len() >= format::ATTRIBUTE_BYTES && le32(entry, 0) != 0 {
+        let name = usize::from(entry[0]);
+        let end = format::ATTRIBUTE_BYTES + name;
+        if entry[1] == format::ATTRIBUTE_SYSTEM
+            && entry.get(format::ATTRIBUTE_BYTES..end)? == b"data"
+        {
+            let value = first.get(usize::from(le16(entry, 2))..)?;
+            return value.get(..le32(entry, 8) as usize);
+        }
+        entry = entry.get(end.next_multiple_of(4)..)?;
+    }
+    None
 }
 
 impl FileSystem<'_> {

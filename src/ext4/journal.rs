@@ -8,14 +8,19 @@
 
 use super::FileSystem;
 use super::format::{self, be16, be32, compat};
-use super::runs::{Fault, Kind};
+use super::runs::{Kind, Run};
 use super::superblock::{Superblock, damaged, unsupported};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::storage::ReadAt;
 use crate::units::Bytes;
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
+
+/// The most blocks of a journal that is replayed: each may take memory. mke2fs makes no larger one
+/// than 262,144 unless it is told to.
+const BLOCKS_MAX: u64 = 1 << 20;
 
 /// What a block of the log is.
 const DESCRIPTOR: u32 = 1;
@@ -73,8 +78,8 @@ impl<'v> Replayed<'v> {
     ///
     /// # Errors
     /// Damaged: no ext4, or a journal that contradicts itself. Unsupported: a journal on another
-    /// device, or with features that are not known. Those of reading.
-    pub fn new(view: &'v dyn ReadAt) -> Result<Replayed<'v>> {
+    /// device, an endless one, or with features that are not known. Those of reading, and cancelled.
+    pub fn new(view: &'v dyn ReadAt, progress: &dyn Progress) -> Result<Replayed<'v>> {
         let superblock = Superblock::read(view)?;
         let state = superblock.state();
         let mut replayed = Replayed {
@@ -85,8 +90,8 @@ impl<'v> Replayed<'v> {
         if superblock.features().compat(compat::HAS_JOURNAL) && state.needs_recovery {
             let fs = FileSystem::with(view, superblock)?;
             replayed.block_bytes = u64::from(fs.geometry().block_bytes);
-            if let Some(log) = Log::open(&fs)? {
-                replayed.latest = log.replay()?;
+            if let Some(log) = Log::open(&fs, progress)? {
+                replayed.latest = log.replay(progress)?;
             }
         }
         Ok(replayed)
@@ -147,8 +152,8 @@ impl std::fmt::Debug for Replayed<'_> {
 /// An open journal.
 struct Log<'f, 'v> {
     fs: &'f FileSystem<'v>,
-    /// Where its blocks lie in the file system, in its order.
-    places: Vec<Range<u64>>,
+    /// Where its blocks lie in the file system: all of them, in its order.
+    places: Vec<Run>,
     /// The blocks that the log goes round in.
     ring: Range<u64>,
     /// Where it begins.
@@ -169,22 +174,28 @@ struct Tag {
 
 impl<'f, 'v> Log<'f, 'v> {
     /// None where the journal is empty.
-    fn open(fs: &'f FileSystem<'v>) -> Result<Option<Log<'f, 'v>>> {
+    fn open(fs: &'f FileSystem<'v>, progress: &dyn Progress) -> Result<Option<Log<'f, 'v>>> {
         let Some(number) = fs.superblock().journal_inode() else {
             return Err(unsupported("the journal lies on another device"));
         };
         let mut places = Vec::new();
         let mut blocks = 0;
         for run in fs.runs(&fs.inode(number)?) {
-            let run = run.map_err(|fault: Fault| crate::error::Error::from(fault))?;
+            progress.check()?;
+            let run = run.map_err(Error::from)?;
             if run.kind == Kind::Map {
                 continue;
             }
             if run.file_block != blocks {
                 return Err(damaged("the journal has a hole"));
             }
-            places.push(run.blocks());
             blocks += run.count;
+            if blocks > BLOCKS_MAX {
+                return Err(unsupported(format!(
+                    "a journal of more than {BLOCKS_MAX} blocks"
+                )));
+            }
+            places.push(run);
         }
         let mut log = Log {
             fs,
@@ -237,15 +248,10 @@ impl<'f, 'v> Log<'f, 'v> {
 
     /// Where a block of the journal lies in the file system.
     fn place(&self, block: u64) -> Option<u64> {
-        let mut before = block;
-        for run in &self.places {
-            let length = run.end - run.start;
-            if before < length {
-                return Some(run.start + before);
-            }
-            before -= length;
-        }
-        None
+        let behind = self.places.partition_point(|run| run.file_block <= block);
+        let run = self.places.get(behind.checked_sub(1)?)?;
+        let inside = block - run.file_block;
+        (inside < run.count).then_some(run.block + inside)
     }
 
     fn read(&self, block: u64, bytes: &mut Vec<u8>) -> Result<()> {
@@ -278,22 +284,23 @@ impl<'f, 'v> Log<'f, 'v> {
     }
 
     /// Goes through all whole transactions; gives where the latest contents of each block lie.
-    fn replay(&self) -> Result<HashMap<u64, Copy>> {
-        let mut latest: HashMap<u64, (u32, Copy)> = HashMap::new();
-        let mut revoked: HashMap<u64, u32> = HashMap::new();
+    fn replay(&self, progress: &dyn Progress) -> Result<HashMap<u64, Copy>> {
+        let mut latest: HashMap<u64, Copy> = HashMap::new();
         let mut at = self.start;
         let mut sequence = self.sequence;
         let mut left = self.ring.end - self.ring.start;
         let mut bytes = Vec::new();
         // Of the transaction that is not whole yet.
         let mut tags: Vec<(Tag, u64)> = Vec::new();
-        let mut taken_back: Vec<u64> = Vec::new();
+        let mut revocations: Vec<u64> = Vec::new();
         while left > 0 {
+            progress.check()?;
             self.read(at, &mut bytes)?;
             let tail = bytes.len() - TAIL;
             if be32(&bytes, 0) != format::JOURNAL_MAGIC || be32(&bytes, 8) != sequence {
                 break;
             }
+            let here = at;
             at = self.next(at);
             left -= 1;
             match be32(&bytes, 4) {
@@ -311,19 +318,26 @@ impl<'f, 'v> Log<'f, 'v> {
                     if !self.sum_right(&mut bytes, tail) {
                         break;
                     }
-                    taken_back.extend(self.revocations(&bytes));
+                    revocations.push(here);
                 }
                 COMMIT => {
                     // h_chksum, behind its type and size.
                     if !self.sum_right(&mut bytes, HEADER + 4) {
                         break;
                     }
-                    for block in taken_back.drain(..) {
-                        revoked.insert(block, sequence);
-                    }
                     for (tag, from) in tags.drain(..) {
+                        progress.check()?;
                         if let Some(copy) = self.copy(&tag, from, sequence)? {
-                            latest.insert(tag.block, (sequence, copy));
+                            latest.insert(tag.block, copy);
+                        }
+                    }
+                    // What was taken back in this transaction stays as it lies there, until a later
+                    // one writes it again. Read anew: there may be very many of them.
+                    for from in revocations.drain(..) {
+                        progress.check()?;
+                        self.read(from, &mut bytes)?;
+                        for block in self.revocations(&bytes) {
+                            latest.remove(&block);
                         }
                     }
                     sequence = sequence.wrapping_add(1);
@@ -331,14 +345,7 @@ impl<'f, 'v> Log<'f, 'v> {
                 _ => break,
             }
         }
-        // A block that was taken back in this transaction or a later one stays as it lies there.
-        let stands = |(block, (written, copy)): (u64, (u32, Copy))| {
-            let gone = revoked
-                .get(&block)
-                .is_some_and(|revoked| revoked.wrapping_sub(written) as i32 >= 0);
-            (!gone).then_some((block, copy))
-        };
-        Ok(latest.into_iter().filter_map(stands).collect())
+        Ok(latest)
     }
 
     /// Where a tag's contents lie, if they are whole and belong into the file system.

@@ -4,7 +4,7 @@
 //! block of the map itself, as [`Kind::Map`], before it reads it: who keeps a
 //! note of the blocks seen, and stops where one comes again, reads each block
 //! once at the most. Without that it ends all the same, but only when it has
-//! read as many blocks as the file system has.
+//! named as many blocks as the file system has.
 
 use super::FileSystem;
 use super::finding::{Finding, Owner};
@@ -80,7 +80,7 @@ pub struct Runs<'f> {
     next: Option<Part>,
     /// No later run may begin before this block of the file.
     floor: u64,
-    /// How many more blocks the map may have.
+    /// How many more blocks may be named, those of the map among them.
     left: u64,
 }
 
@@ -126,7 +126,7 @@ impl FileSystem<'_> {
             floor: 0,
             left: self.geometry().blocks,
         };
-        match inode.map_kind(self) {
+        match inode.map_kind() {
             Map::None => {}
             Map::Extents => runs.next = Some(Part::Root(inode.map)),
             Map::Indirect => {
@@ -317,15 +317,13 @@ impl Runs<'_> {
                     block: run.block,
                 }));
             }
+            let Some(left) = self.left.checked_sub(run.count) else {
+                return Err(self.wrong("it has more blocks than there are"));
+            };
+            self.left = left;
             self.floor = run.file_block;
             match run.kind {
-                Kind::Map if self.left == 0 => {
-                    return Err(self.wrong("it has more blocks than there are"));
-                }
-                Kind::Map => {
-                    self.left -= 1;
-                    self.next = Some(Part::Block(run.block, below));
-                }
+                Kind::Map => self.next = Some(Part::Block(run.block, below)),
                 Kind::Data | Kind::Unwritten => self.floor += run.count,
             }
             return Ok(Some(run));

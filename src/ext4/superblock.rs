@@ -220,6 +220,19 @@ impl Superblock {
         le32(&*self.bytes, 0x280)
     }
 
+    /// The inodes of files that the file system keeps for itself, wherever their numbers lie: of
+    /// orphans, and of the quotas of users, groups and projects.
+    pub(super) fn own_inodes(&self) -> Vec<u32> {
+        let mut own = Vec::new();
+        if self.features.compat(compat::ORPHAN_FILE) {
+            own.push(self.orphan_inode());
+        }
+        if self.features.ro_compat(ro_compat::QUOTA) {
+            own.extend([0x240, 0x244, 0x26c].map(|at| le32(&*self.bytes, at)));
+        }
+        own
+    }
+
     /// Free blocks, as last written down.
     pub(super) fn free_blocks(&self) -> u64 {
         let high = match self.features.incompat(incompat::BITS64) {

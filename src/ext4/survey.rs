@@ -17,6 +17,7 @@ use super::visit::Visitor;
 use crate::error::{Doing, Error, Result};
 use crate::progress::Progress;
 use crate::protocol::Stage;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// How much of an inode table is read at once, in bytes. A multiple of every inode's size.
@@ -160,6 +161,8 @@ pub(super) struct Survey<'f> {
     /// Blocks of extended attributes: several inodes may use one. Made when the first is met.
     attributes: Option<Bitmap>,
     pub(super) journal_seen: bool,
+    /// The groups whose inode table, or a part of it, is somebody else's.
+    taken: BTreeSet<u32>,
     scratch: Vec<u8>,
 }
 
@@ -183,6 +186,7 @@ impl<'f> Survey<'f> {
             used: Bitmap::new(blocks),
             attributes: None,
             journal_seen: false,
+            taken: BTreeSet::new(),
             scratch: Vec::new(),
         }
     }
@@ -229,6 +233,10 @@ impl<'f> Survey<'f> {
 
     /// Notes that `owner` uses `blocks`. Whether nobody else does.
     fn claim(&mut self, owner: Owner, blocks: Range<u64>) -> Step<bool> {
+        // A group without backups has none; what begins where it would is somebody else's.
+        if blocks.is_empty() {
+            return Ok(true);
+        }
         let block = blocks.start;
         let length = blocks.end - blocks.start;
         if !self.marked.all(blocks.clone()) {
@@ -316,8 +324,11 @@ impl<'f> Survey<'f> {
             self.claim(Owner::Descriptors(number), geometry.base_metadata(number))?;
             for (owner, place) in owners(number).into_iter().zip(group.places(geometry)) {
                 // Those that lie elsewhere are reported already.
-                if geometry.contains(&place) {
-                    self.claim(owner, place)?;
+                if geometry.contains(&place)
+                    && !self.claim(owner, place)?
+                    && owner == Owner::InodeTable(number)
+                {
+                    self.taken.insert(number);
                 }
             }
         }
@@ -380,7 +391,9 @@ impl<'f> Survey<'f> {
             self.free_inodes(Some(number), u64::from(group.free_inodes), u64::from(all))?;
             return Ok(u64::from(all));
         };
-        if !geometry.contains(&bitmap) || !geometry.contains(&table) {
+        // All groups may name one table: it is read once.
+        let ours = geometry.contains(&table) && !self.taken.contains(&number);
+        if !geometry.contains(&bitmap) || !ours {
             return Ok(0);
         }
         let mut marks = Vec::new();
@@ -479,8 +492,9 @@ impl<'f> Survey<'f> {
                     return Ok(());
                 }
             } else if alone {
-                if inode.is_folder() {
-                    self.visitor.names(inode.number, run.blocks());
+                let names = fs.names_in(inode, &run);
+                if inode.is_folder() && !names.is_empty() {
+                    self.visitor.names(inode.number, names);
                 }
                 self.special(inode.number, run)?;
             }

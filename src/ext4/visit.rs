@@ -2,6 +2,7 @@
 
 use super::FileSystem;
 use super::finding::Owner;
+use super::folder::ROOT;
 use super::inode::Inode;
 use super::survey;
 use crate::error::Result;
@@ -34,5 +35,12 @@ impl FileSystem<'_> {
     /// The inode of the journal, where it lies inside.
     pub fn journal(&self) -> Option<u32> {
         self.superblock().journal_inode()
+    }
+
+    /// Whether an inode is the file system's own, which no name leads to: a reserved one, or one that
+    /// the superblock names. The root is not.
+    pub fn is_own(&self, inode: u32) -> bool {
+        let reserved = inode < self.geometry().first_inode && inode != ROOT;
+        reserved || self.superblock().own_inodes().contains(&inode)
     }
 }

@@ -65,7 +65,7 @@ pub fn draw<'f>(
     let mut refusals: Vec<Refusal> = plan.obstacle().map(refusal).into_iter().collect();
     refusals.extend(in_the_way(opened)?.as_ref().map(refusal));
     Ok(Plan {
-        kernels: plan.kernels(opened.stick().kernels())?,
+        kernels: plan.kernels(opened.stick().kernels(), progress)?,
         stick: opened.before.status.stick.clone(),
         seconds: plan.is_needed().then_some(plan.seconds),
         image: plan.image,

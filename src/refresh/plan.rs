@@ -182,20 +182,39 @@ impl<'f, F: Folder> Plan<'f, F> {
 
     /// Whether the root file system has a folder of modules for each of these kernels, whose
     /// versions are as `uname -r` gives them. Without one, a stick that starts it has no drivers.
+    /// None is told of where that cannot be made out: a refresh does not depend on it.
     ///
     /// # Errors
-    /// Those of reading the file system, its journal put in place.
-    pub fn kernels(&self, versions: BTreeSet<String>) -> Result<Vec<protocol::Kernel>> {
+    /// Those of reading, and cancelled.
+    pub fn kernels(
+        &self,
+        versions: BTreeSet<String>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<protocol::Kernel>> {
         if versions.is_empty() {
             return Ok(Vec::new());
         }
+        match self.modules(versions, progress) {
+            Err(error @ (Error::Damaged { .. } | Error::Unsupported { .. })) => {
+                log::warn!("whether the kernels have their modules cannot be told: {error}");
+                Ok(Vec::new())
+            }
+            told => told,
+        }
+    }
+
+    fn modules(
+        &self,
+        versions: BTreeSet<String>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<protocol::Kernel>> {
         let merged = self.ready.sources.merged()?;
-        let view = Replayed::new(&merged)?;
+        let view = Replayed::new(&merged, progress)?;
         let fs = FileSystem::open(&view)?;
         let kernel = |version: String| {
             // Where /lib is no link to /usr/lib.
-            let older = fs.find(&["lib", "modules", &version])?;
-            let newer = fs.find(&["usr", "lib", "modules", &version])?;
+            let older = fs.find(&["lib", "modules", &version], progress)?;
+            let newer = fs.find(&["usr", "lib", "modules", &version], progress)?;
             Ok(protocol::Kernel {
                 modules: older.or(newer).is_some_and(|inode| inode.is_folder()),
                 version,

@@ -35,7 +35,7 @@ pub(super) fn verify<S: ReadAt>(
     progress: &dyn Progress,
 ) -> Result<Sum> {
     let old = &sources.image;
-    squash::same_but_inner(old, new)?;
+    squash::same_but_inner(old, new, progress)?;
     if new.block_bytes() != old.block_bytes() || new.inner_bytes() != old.inner_bytes() {
         return Err(wrong("its inner image has another shape".to_owned()));
     }

@@ -7,10 +7,15 @@
 use super::format::{NO_XATTR, Place, SizeWord, damaged, flags, unsupported};
 use super::inode::{Body, Directory, Entry, File, Inode};
 use super::read::{Block, Image, Shared};
-use super::tables::{Fragment, Xattr};
+use super::tables::Fragment;
 use crate::error::Result;
+use crate::progress::Progress;
 use std::collections::{HashMap, HashSet};
 
+/// The most bytes that are read of both images to compare them, for each that they have, and
+/// beyond that: an image may say that very many files share a few bytes.
+const READ_TIMES: u64 = 4;
+const READ_BEYOND: u64 = 16 << 20;
 /// How much is read at once.
 const AHEAD: usize = 1 << 20;
 /// The most inodes of an image that are compared: each takes memory.
@@ -109,24 +114,30 @@ pub fn same_block(old: &mut Blocks<'_>, new: &mut Blocks<'_>, index: u64) -> Res
 /// all names, owners, times, links, extended attributes, and the contents of all other files.
 ///
 /// # Errors
-/// `Damaged`, and what differs, if it does.
-pub fn same_but_inner(old: &Image, new: &Image) -> Result<()> {
+/// `Damaged`, and what differs, if it does. `Unsupported` where an image shares so much that this
+/// would take for ever. Cancelled.
+pub fn same_but_inner(old: &Image, new: &Image, progress: &dyn Progress) -> Result<()> {
     let (one, other) = (&*old.shared, &*new.shared);
     same_superblocks(one, other)?;
     if old.inner_path() != new.inner_path() || old.inner_bytes() != new.inner_bytes() {
         return differs("the inner file's name or length");
     }
     let mut walk = Walk {
+        progress,
         old: Side::new(one),
         new: Side::new(other),
         inner: old.inner.place,
         seen: HashMap::new(),
+        attributes: HashSet::new(),
         compared: HashSet::new(),
+        same: HashSet::new(),
         fragments: None,
         listed: 0,
+        left: READ_BEYOND + READ_TIMES * (one.file_bytes + other.file_bytes),
         todo: vec![(one.superblock.root, other.superblock.root)],
     };
     while let Some((was, is)) = walk.todo.pop() {
+        progress.check()?;
         walk.inode(was, is)?;
     }
     if walk.seen.get(&old.inner.place) != Some(&new.inner.place) {
@@ -167,7 +178,7 @@ struct Side<'a> {
     ids: HashMap<u16, u32>,
 }
 
-/// What is told of an inode besides its contents.
+/// What is told of an inode besides its contents and extended attributes.
 #[derive(PartialEq)]
 struct Sight {
     kind: u16,
@@ -176,7 +187,6 @@ struct Sight {
     mtime: u32,
     number: u32,
     links: u32,
-    xattrs: Vec<Xattr>,
 }
 
 impl<'a> Side<'a> {
@@ -205,10 +215,6 @@ impl<'a> Side<'a> {
             mtime: inode.mtime,
             number: inode.number,
             links: inode.links,
-            xattrs: match inode.xattr {
-                NO_XATTR => Vec::new(),
-                index => self.shared.tables.xattrs(&self.shared.store, index)?,
-            },
         })
     }
 
@@ -223,26 +229,33 @@ impl<'a> Side<'a> {
 }
 
 struct Walk<'a> {
+    progress: &'a dyn Progress,
     old: Side<'a>,
     new: Side<'a>,
     inner: Place,
     /// Inodes that were compared: where they were, where they are. Several names of one stay
     /// several names of one.
     seen: HashMap<Place, Place>,
+    /// Sets of extended attributes that are the same: inodes share them.
+    attributes: HashSet<(u32, u32)>,
     /// Data that was compared: files may share it.
     compared: HashSet<(u64, u64, u64)>,
-    /// The fragment blocks compared last: many small files share one.
+    /// Where fragment blocks begin that hold the same: many small files share one.
+    same: HashSet<(u64, u64)>,
+    /// The last one that does not, as that with the inner file's end.
     fragments: Option<Fragments>,
     /// Bytes of listings that were read.
     listed: u64,
+    /// How many more bytes may be read of what files share.
+    left: u64,
     todo: Vec<(Place, Place)>,
 }
 
 /// A fragment block in both images.
 struct Fragments {
     starts: (u64, u64),
-    /// Decompressed; nothing where all stored bytes are the same.
-    plain: Option<(Vec<u8>, Vec<u8>)>,
+    /// Decompressed.
+    plain: (Vec<u8>, Vec<u8>),
 }
 
 impl Walk<'_> {
@@ -259,7 +272,9 @@ impl Walk<'_> {
         self.seen.insert(was, is);
         let old = self.old.shared.inode(was)?;
         let new = self.new.shared.inode(is)?;
-        if self.old.sight(&old)? != self.new.sight(&new)? {
+        if self.old.sight(&old)? != self.new.sight(&new)?
+            || !self.attributes(old.xattr, new.xattr)?
+        {
             return differs(format!("inode {}", old.number));
         }
         let shared = self.new.shared;
@@ -284,6 +299,34 @@ impl Walk<'_> {
             true => Ok(()),
             false => differs(format!("the contents of inode {}", old.number)),
         }
+    }
+
+    /// Counts what is read.
+    fn read(&mut self, bytes: usize) -> Result<()> {
+        match self.left.checked_sub(bytes as u64) {
+            Some(left) => self.left = left,
+            None => return unsupported("files that share their data again and again"),
+        }
+        self.progress.check()
+    }
+
+    fn attributes(&mut self, was: u32, is: u32) -> Result<bool> {
+        if (was, is) == (NO_XATTR, NO_XATTR) || self.attributes.contains(&(was, is)) {
+            return Ok(true);
+        }
+        let set = |side: &Side, index| match index {
+            NO_XATTR => Ok(Vec::new()),
+            index => side.shared.tables.xattrs(&side.shared.store, index),
+        };
+        let (old, new) = (set(&self.old, was)?, set(&self.new, is)?);
+        for one in old.iter().chain(&new) {
+            self.read(one.name.len() + one.value.len())?;
+        }
+        let same = old == new;
+        if same {
+            self.attributes.insert((was, is));
+        }
+        Ok(same)
     }
 
     fn directories(&mut self, old: &Directory, new: &Directory) -> Result<bool> {
@@ -331,7 +374,7 @@ impl Walk<'_> {
     }
 
     fn blocks(
-        &self,
+        &mut self,
         (was, old): (u64, SizeWord),
         (is, new): (u64, SizeWord),
         bytes: usize,
@@ -339,6 +382,7 @@ impl Walk<'_> {
         if old.is_hole() || new.is_hole() {
             return Ok(old == new);
         }
+        self.read(old.bytes() as usize + new.bytes() as usize)?;
         let (mut one, mut other) = (Vec::new(), Vec::new());
         self.old.shared.read_stored(was, old, &mut one)?;
         self.new.shared.read_stored(is, new, &mut other)?;
@@ -368,36 +412,37 @@ impl Walk<'_> {
         let was = self.old.shared.fragment(old.fragment)?;
         let is = self.new.shared.fragment(new.fragment)?;
         let starts = (was.start, is.start);
+        if self.same.contains(&starts) {
+            return Ok(true);
+        }
         let known = self.fragments.take().filter(|known| known.starts == starts);
-        let fragments = match known {
-            Some(known) => known,
-            None => self.load(was, is)?,
+        let plain = match known {
+            Some(known) => known.plain,
+            None => match self.load(was, is)? {
+                Some(plain) => plain,
+                None => {
+                    self.same.insert(starts);
+                    return Ok(true);
+                }
+            },
         };
-        let same = match &fragments.plain {
-            None => true,
-            Some((plain, now)) => {
-                let part = plain.get(start..end);
-                part.is_some() && part == now.get(start..end)
-            }
-        };
-        self.fragments = Some(fragments);
+        let part = plain.0.get(start..end);
+        let same = part.is_some() && part == plain.1.get(start..end);
+        self.fragments = Some(Fragments { starts, plain });
         Ok(same)
     }
 
-    fn load(&self, was: Fragment, is: Fragment) -> Result<Fragments> {
+    /// Two fragment blocks, decompressed; none where they are the same.
+    fn load(&mut self, was: Fragment, is: Fragment) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        self.read(was.word.bytes() as usize + is.word.bytes() as usize)?;
         let (mut one, mut other) = (Vec::new(), Vec::new());
         self.old.shared.read_stored(was.start, was.word, &mut one)?;
         self.new.shared.read_stored(is.start, is.word, &mut other)?;
-        let same = was.word == is.word && self.same_kind() && one == other;
-        Ok(Fragments {
-            starts: (was.start, is.start),
-            plain: match same {
-                true => None,
-                false => Some((
-                    self.old.fragment(was, &one)?,
-                    self.new.fragment(is, &other)?,
-                )),
-            },
-        })
+        if was.word == is.word && self.same_kind() && one == other {
+            return Ok(None);
+        }
+        let plain = self.old.fragment(was, &one)?;
+        let now = self.new.fragment(is, &other)?;
+        Ok((plain != now).then_some((plain, now)))
     }
 }

@@ -133,7 +133,8 @@ pub fn forecast(image: &Image, changes: &dyn Changes, options: &Options) -> Resu
             Fate::Hole => forecast.zeroed += u64::from(old > 0 || tail),
             Fate::Change => {
                 forecast.changed += 1;
-                most += length;
+                // What stays the same after all is copied, however it was stored.
+                most += length.max(old);
                 let guess = if old > 0 { old } else { usual.min(length) };
                 likely += guess;
                 forecast.recoded += Bytes(length);
@@ -149,7 +150,7 @@ pub fn forecast(image: &Image, changes: &dyn Changes, options: &Options) -> Resu
         let pieces = survey.pieces(image, true, None)?;
         most += pieces.iter().map(|piece| piece.bytes as u64).sum::<u64>();
     }
-    let tables = survey.plain_bytes() + SUPERBLOCK as u64 + OPTIONS_MAX as u64;
+    let tables = survey.most_bytes() + SUPERBLOCK as u64 + OPTIONS_MAX as u64;
     let old_tables = shared.superblock.bytes_used - shared.superblock.inode_table;
     forecast.at_most = Bytes((most + tables).next_multiple_of(PADDING));
     forecast.likely = Bytes((likely + old_tables + SUPERBLOCK as u64).next_multiple_of(PADDING));

@@ -209,17 +209,24 @@ impl Survey {
     /// files share is there once.
     fn others(&self, shared: &Shared) -> Result<Vec<Piece>> {
         let block_size = shared.superblock.block_size as usize;
-        let fragments = self.fragments(shared)?.into_iter().map(|fragment| Piece {
-            extent: fragment.extent(),
-            word: fragment.word,
-            bytes: block_size,
-            fragment: true,
-        });
-        let mut pieces: Vec<Piece> = fragments.collect();
+        let fragments = self.fragments(shared)?.into_iter();
+        let fragments = fragments.filter(|fragment| fragment.word.bytes() > 0);
+        let mut pieces: Vec<Piece> = fragments
+            .map(|fragment| Piece {
+                extent: fragment.extent(),
+                word: fragment.word,
+                bytes: block_size,
+                fragment: true,
+            })
+            .collect();
         for file in &self.files {
             let mut start = file.extent.start;
             for index in 0..file.words {
                 let word = self.word(file, index)?;
+                // Of holes there may be very many.
+                if word.bytes() == 0 {
+                    continue;
+                }
                 let end = start + u64::from(word.bytes());
                 let before = (index * block_size) as u64;
                 pieces.push(Piece {
@@ -231,7 +238,6 @@ impl Survey {
                 start = end;
             }
         }
-        pieces.retain(|piece| piece.word.bytes() > 0);
         pieces.sort_by_key(|piece| (piece.extent.start, piece.extent.end));
         pieces.dedup();
         Ok(pieces)
@@ -298,7 +304,7 @@ fn meet(one: &Range<u64>, other: &Range<u64>) -> bool {
 
 impl Survey {
     /// What the tables take at most, lists of places included.
-    pub fn plain_bytes(&self) -> u64 {
+    pub fn most_bytes(&self) -> u64 {
         let sets = self.xattrs.iter();
         let sets = sets.flat_map(|xattrs| [&xattrs.values, &xattrs.sets]);
         let tables = [&self.inodes, &self.directories, &self.ids].into_iter();
@@ -306,7 +312,7 @@ impl Survey {
             .chain(&self.fragments)
             .chain(&self.export)
             .chain(sets);
-        let bytes = tables.map(|table| table.bytes().len() + (2 + 8) * table.blocks());
-        bytes.sum::<usize>() as u64 + XATTR_HEAD
+        let bytes = tables.map(|table| table.most_bytes() + 8 * table.blocks() as u64);
+        bytes.sum::<u64>() + XATTR_HEAD
     }
 }

@@ -130,6 +130,16 @@ impl Table {
         self.blocks.len()
     }
 
+    /// What its blocks take at most, their heads among it: a block that is stored in more bytes than
+    /// it has may be copied.
+    pub fn most_bytes(&self) -> u64 {
+        let block = |(index, block): (usize, &Block)| {
+            let plain = 2 + (self.end(index) - block.start) as u64;
+            plain.max(block.stored.end - block.stored.start)
+        };
+        self.blocks.iter().enumerate().map(block).sum()
+    }
+
     /// Where each block began, from the table's begin.
     pub fn places(&self) -> Vec<u64> {
         self.blocks.iter().map(|block| block.at).collect()

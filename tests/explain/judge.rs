@@ -16,6 +16,8 @@ pub struct Judged {
     chunk_sectors: u64,
     /// Chunks by inode.
     inodes: BTreeMap<u32, u64>,
+    /// The inodes of the file system's own files, but for the journal's.
+    own: Vec<u32>,
     records: u64,
     deleted: u64,
     /// By path, without its first slash.
@@ -72,6 +74,12 @@ pub fn judge(image: &Path, list: &ExceptionStore) -> Judged {
         let line = header.lines().find(|line| line.starts_with(name)).unwrap();
         line.rsplit(' ').next().unwrap().parse().unwrap()
     };
+    let named = |name: &str| {
+        let line = header.lines().find(|line| line.starts_with(name))?;
+        line.rsplit(' ').next()?.parse().ok()
+    };
+    let files = ["Orphan file", "User quota", "Group quota", "Project quota"];
+    let files = files.map(|file| named(&format!("{file} inode:")));
     let (block_bytes, end) = (field("Block size:"), field("Block count:"));
     let first = field("First block:");
     let chunk_bytes = list.chunk_size().bytes().0;
@@ -103,6 +111,10 @@ pub fn judge(image: &Path, list: &ExceptionStore) -> Judged {
     let mut judged = Judged {
         chunk_sectors: list.chunk_size().sectors().0,
         inodes: BTreeMap::new(),
+        own: [1, 3, 4, 5, 6, 7, 9, 10]
+            .into_iter()
+            .chain(files.into_iter().flatten())
+            .collect(),
         records: 0,
         deleted: 0,
         paths: HashMap::new(),
@@ -139,7 +151,7 @@ impl Judged {
         let sums = &explanation.sums;
         let mut chunks = |inode: u32| self.inodes.remove(&inode).unwrap_or(0);
         let journal = chunks(8);
-        let own: u64 = [1, 3, 4, 5, 6, 7, 9, 10].into_iter().map(&mut chunks).sum();
+        let own: u64 = self.own.iter().copied().map(&mut chunks).sum();
         let sectors = self.chunk_sectors;
         assert_eq!(sums.journal_sectors.0, journal * sectors, "{what}");
         assert_eq!(

@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use sugar_cellar::ext4::{FileSystem, Inode, Replayed};
+use sugar_cellar::progress::Silent;
 use sugar_cellar::storage::ReadAt;
 
 /// Blocks that the journals below write to: contents of a large file, whatever they were.
@@ -36,7 +37,7 @@ fn replayed_by_e2fsck(image: &Image) -> Vec<u8> {
 /// Where the two views differ, in blocks, the superblock's and those of the journal left out.
 fn differences(image: &Image) -> (usize, Vec<u64>) {
     let disk = image.open();
-    let replayed = Replayed::new(&disk).unwrap();
+    let replayed = Replayed::new(&disk, &Silent).unwrap();
     let fs = FileSystem::open(&disk).unwrap();
     let block_bytes = fs.geometry().block_bytes as usize;
     let journal: Inode = fs.inode(fs.journal().unwrap()).unwrap();
@@ -128,7 +129,7 @@ fn damaged_blocks_are_not_put_in_place() {
         let file = OpenOptions::new().write(true).open(image.path()).unwrap();
         file.write_all_at(&[0x5a; 4], at).unwrap();
         let disk = image.open();
-        let blocks = Replayed::new(&disk).unwrap().blocks();
+        let blocks = Replayed::new(&disk, &Silent).unwrap().blocks();
         assert_eq!(blocks, left, "block {block} of the log");
         file.write_all_at(&whole[at as usize..at as usize + 4], at)
             .unwrap();

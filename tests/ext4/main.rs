@@ -6,6 +6,7 @@
 mod changed;
 mod combinations;
 mod damage;
+mod endless;
 mod identity;
 mod journal;
 mod make;

@@ -217,8 +217,8 @@ fn compare(
         ensure!(was == is, "block {index} is not what it became");
     }
     // What cannot be walked in the old one cannot in the new one.
-    if same_but_inner(old, old).is_ok() {
-        same_but_inner(old, &new).map_err(must)?;
+    if same_but_inner(old, old, &Silent).is_ok() {
+        same_but_inner(old, &new, &Silent).map_err(must)?;
     }
     Ok(())
 }

@@ -5,17 +5,19 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use sugar_cellar::error::Result;
 use sugar_cellar::merged::Merged;
-use sugar_cellar::overlay::ExceptionStore;
+use sugar_cellar::overlay::{ExceptionStore, write};
 use sugar_cellar::practice;
 use sugar_cellar::progress::{Progress, Silent};
 use sugar_cellar::protocol::OverlayState;
 use sugar_cellar::refresh::{self, Options};
 use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
 use sugar_cellar::squash::Image;
-use sugar_cellar::storage::{DiskFolder, Folder, ReadAt};
+use sugar_cellar::storage::{DiskFile, DiskFolder, Folder, ReadAt};
+use sugar_cellar::units::{ChunkSize, Chunks};
 
 /// Nobody else is there.
 pub struct Alone;
@@ -48,6 +50,33 @@ impl Practised {
             .find(|name| name.starts_with("overlay-"))
             .unwrap();
         Practised { place, overlay }
+    }
+
+    /// One whose image holds the file system `base`, all of which is in the overlay as `now` has it.
+    pub fn of(base: &[u8], now: &[u8]) -> Practised {
+        let place = tempfile::tempdir().unwrap();
+        let (tree, live) = (place.path().join("tree/LiveOS"), "stick/LiveOS");
+        let live = place.path().join(live);
+        fs::create_dir_all(&tree).unwrap();
+        fs::create_dir_all(&live).unwrap();
+        fs::write(tree.join("rootfs.img"), base).unwrap();
+        let made = Command::new("mksquashfs")
+            .args([place.path().join("tree"), live.join(IMAGE)])
+            .args(["-comp", "zstd", "-quiet", "-no-progress"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let overlay = "overlay-TEST-0123-4567";
+        let store = fs::File::create_new(live.join(overlay)).unwrap();
+        store.set_len(2 * now.len() as u64).unwrap();
+        let chunks = (0..).zip(now.chunks(ChunkSize::LIVE.bytes().0 as usize));
+        let chunks = chunks.filter(|(_, bytes)| bytes.iter().any(|byte| *byte != 0));
+        let chunks = chunks.map(|(index, bytes)| (Chunks(index), bytes.to_vec()));
+        write::format(&DiskFile::new(store), ChunkSize::LIVE, chunks).unwrap();
+        Practised {
+            place,
+            overlay: overlay.to_owned(),
+        }
     }
 
     pub fn path(&self) -> PathBuf {
@@ -90,16 +119,20 @@ impl Practised {
         bytes
     }
 
-    pub fn refresh(&self, change: impl Fn(&mut Options), progress: &dyn Progress) -> Result<()> {
-        let folder = self.folder();
-        let target = self.target(&folder);
-        let mut options = Options {
+    pub fn options(&self) -> Options {
+        Options {
             compression: None,
             keep_deleted: false,
             used: Use::AtRest,
             reserve: refresh::RESERVE,
             threads: 2,
-        };
+        }
+    }
+
+    pub fn refresh(&self, change: impl Fn(&mut Options), progress: &dyn Progress) -> Result<()> {
+        let folder = self.folder();
+        let target = self.target(&folder);
+        let mut options = self.options();
         change(&mut options);
         refresh::recover(target, 2, &Alone, progress)?;
         let plan = refresh::plan(target, options, progress)?;

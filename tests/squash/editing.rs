@@ -162,7 +162,7 @@ pub fn rewritten(old: &[u8], edit: &Edit, options: &Options) -> (Vec<u8>, Writte
     );
 
     let new = open(&bytes);
-    same_but_inner(&image, &new).unwrap();
+    same_but_inner(&image, &new, &Silent).unwrap();
     let mut all = Vec::new();
     let (mut was, mut is) = (image.in_order(), new.in_order());
     let (mut plain, mut before) = (Vec::new(), Vec::new());

@@ -230,7 +230,7 @@ fn what_differs_is_found() {
     let differs = |what: &str, change: &dyn Fn()| {
         change();
         let other = maker.image("-comp gzip -mkfs-time 1600000009");
-        let error = same_but_inner(&old, &open(&other)).expect_err(what);
+        let error = same_but_inner(&old, &open(&other), &Silent).expect_err(what);
         assert_eq!(error.kind(), ErrorKind::Damaged, "{what}: {error}");
     };
     let run = |command: &str| {
@@ -244,8 +244,8 @@ fn what_differs_is_found() {
     let tree = tree.to_str().unwrap();
     run(&format!("cp -a . {tree}"));
     let same = maker.image("-comp gzip -mkfs-time 1600000009");
-    same_but_inner(&old, &open(&same)).unwrap();
-    let equal = same_but_inner(&old, &open(&maker.image("-comp gzip")));
+    same_but_inner(&old, &open(&same), &Silent).unwrap();
+    let equal = same_but_inner(&old, &open(&maker.image("-comp gzip")), &Silent);
     assert!(equal.is_err(), "the same superblock");
     for command in [
         "chmod 600 twin-2",
@@ -349,7 +349,7 @@ fn beyond_four_gibibytes() {
     let bytes = out.0.into_inner().unwrap();
     assert!(forecast(&image, &Far, &options(2)).unwrap().at_most.0 >= bytes.len() as u64);
     let new = Image::open(Arc::new(bytes.clone())).unwrap();
-    same_but_inner(&image, &new).unwrap();
+    same_but_inner(&image, &new, &Silent).unwrap();
     let check = |read: &dyn Fn(&mut [u8], u64)| {
         for (at, wanted) in [
             (0, [0; 8]),

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use sugar_cellar::error::{Error, ErrorKind, Result};
-use sugar_cellar::progress::Silent;
+use sugar_cellar::progress::{Progress, Silent};
+use sugar_cellar::protocol::Stage;
 use sugar_cellar::squash::{
     Archive, Block, Changes, Compression, Contents, Fate, Image, Options, forecast, rewrite,
     same_block, same_but_inner,
@@ -88,7 +89,7 @@ fn exercise_all(bytes: &[u8]) -> Result<()> {
         let written = rewrite(&image, &changes, &options, &out, &Silent)?;
         assert!(written.bytes <= most, "{written:?} {most}");
         let new = Image::open(Arc::new(out.0.into_inner().unwrap()))?;
-        same_but_inner(&image, &new)?;
+        same_but_inner(&image, &new, &Silent)?;
         let (mut was, mut is) = (image.in_order(), new.in_order());
         for index in 2..image.blocks().min(40) {
             if changes.fate(index) == Fate::Keep {
@@ -162,6 +163,114 @@ fn a_fragment_block_without_bytes_is_refused() {
     let out = Memory::default();
     let written = rewrite(&image, &Some3 { last }, &options(1), &out, &Silent);
     assert!(matches!(written, Err(Error::Damaged { .. })), "{written:?}");
+}
+
+/// The last block is compressed to a thousand times its length, and copied as it is.
+#[test]
+fn a_block_stored_in_more_bytes_than_it_has_is_forecast() {
+    const LONG: usize = 9996;
+    let maker = Maker::new();
+    maker.put("LiveOS/rootfs.img", &noise((128 << 10) + LONG));
+    let mut bytes = maker.image("-comp gzip -b 128K -noI -no-fragments");
+    // Random bytes are stored as they are, in front of all tables.
+    let word = (LONG as u32 | 1 << 24).to_le_bytes();
+    let at = bytes.windows(4).rposition(|four| four == word).unwrap();
+    bytes[at..at + 4].copy_from_slice(&(LONG as u32).to_le_bytes());
+    let length = (128u32 << 10) + 10;
+    bytes[at - 8..at - 4].copy_from_slice(&length.to_le_bytes());
+    // Empty parts, then a one and nine zeros, and their sum.
+    let mut stored = vec![0x78, 0x01];
+    stored.extend([0, 0, 0, 0xff, 0xff].repeat(1995));
+    stored.extend([1, 10, 0, 0xf5, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    stored.extend([0, 20, 0, 2]);
+    let start = 96 + (128 << 10);
+    bytes[start..start + LONG].copy_from_slice(&stored);
+    let image = Image::open(Arc::new(bytes)).unwrap();
+    assert_eq!(image.length_of(1), 10);
+    let out = Memory::default();
+    let most = forecast(&image, &Unchanged, &options(1)).unwrap().at_most;
+    let written = rewrite(&image, &Unchanged, &options(1), &out, &Silent).unwrap();
+    assert!(written.bytes <= most, "{written:?} {most}");
+    assert!(written.bytes.0 > (128 << 10) + LONG as u64, "{written:?}");
+}
+
+/// The second block is written to, with what it holds.
+struct Unchanged;
+
+impl Changes for Unchanged {
+    fn fate(&self, block: u64) -> Fate {
+        match block {
+            1 => Fate::Change,
+            _ => Fate::Keep,
+        }
+    }
+
+    fn needs_old(&self, _: u64) -> bool {
+        true
+    }
+
+    fn patch(&self, _: u64, _: &mut [u8]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A hundred files have the same three megabytes, each from a byte further on.
+#[test]
+fn files_that_share_their_data_are_not_compared_for_ever() {
+    const MIB: u32 = 1 << 20;
+    let maker = Maker::new();
+    maker.put("LiveOS/rootfs.img", &contents(30_000, 70));
+    maker.put("all", &noise(4 << 20));
+    for index in 0..100 {
+        let file = std::fs::File::create(maker.tree(&format!("{index}"))).unwrap();
+        file.set_len(4 << 20).unwrap();
+    }
+    let mut old = maker.image("-comp gzip -b 1M -noI -no-fragments");
+    let (mut shared, mut at) = (0u64, 96);
+    // Files with holes: kind, where they begin, length, and the four blocks' sizes.
+    while at + 72 < old.len() {
+        let length = u64::from(4 * MIB).to_le_bytes();
+        if old[at..at + 2] == [9, 0] && old[at + 24..at + 32] == length {
+            old[at + 16..at + 24].copy_from_slice(&(96 + shared).to_le_bytes());
+            let stored = (MIB | 1 << 24).to_le_bytes().repeat(3);
+            old[at + 56..at + 68].copy_from_slice(&stored);
+            shared += 1;
+        }
+        at += 1;
+    }
+    // But for those in two blocks of the table.
+    assert!(shared > 90, "{shared}");
+    let mut new = old.clone();
+    new[8] ^= 1;
+    let open = |bytes: Vec<u8>| Image::open(Arc::new(bytes)).unwrap();
+    let (old, new) = (open(old), open(new));
+    let same = same_but_inner(&old, &new, &Silent);
+    assert!(matches!(same, Err(Error::Unsupported { .. })), "{same:?}");
+    let ended = same_but_inner(&old, &new, &Ended);
+    assert!(matches!(ended, Err(Error::Cancelled)), "{ended:?}");
+}
+
+/// Bytes that no compressor makes fewer.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 56) as u8
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+/// An end was asked for.
+struct Ended;
+
+impl Progress for Ended {
+    fn step(&self, _: Stage, _: u64, _: u64) {}
+
+    fn cancelled(&self) -> bool {
+        true
+    }
 }
 
 /// Runs one of the tests below in a process of its own, and looks at the memory that it took.
