@@ -35,6 +35,7 @@ impl Exit {
             Error::Cancelled => Exit::Cancelled,
             Error::Refused { .. }
             | Error::Another { .. }
+            | Error::Waiting
             | Error::Exists { .. }
             | Error::NoSpace { .. }
             | Error::OnlyReplacing { .. }

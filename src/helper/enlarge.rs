@@ -13,6 +13,7 @@ use crate::sources::{Sources, Use};
 use crate::stick::{Access, Device, Host};
 use crate::storage::{Folder, ReadAt};
 use crate::units::Bytes;
+use gettextrs::gettext;
 use loopdev::LoopDevice;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -127,21 +128,28 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     }
     opened.stick().check_again()?;
     size::grow(&store, &list, length)?;
-    if opened.stick().booted() {
-        tell_the_kernel(&opened)?;
-    }
+    let told = match opened.stick().booted() {
+        true => tell_the_kernel(&opened),
+        false => Ok(()),
+    };
     let before = opened.before.status.clone();
     let after = opened.look()?.status;
     drop(store);
     drop(opened);
     console.say(&tell::enlarged(&before, &after));
+    if let Err(error) = told {
+        log::warn!("{error}");
+        console.say(&gettext(
+            "The running system sees the new room only when it is started again.",
+        ));
+    }
     console.finished(name, start.elapsed().as_secs_f64(), before, after);
     Ok(Exit::Done)
 }
 
 /// Has the running system's loop device look at the overlay's length anew; its snapshot follows.
 ///
-/// Where it fails, the room is there all the same from the next start on.
+/// Where it fails, the room is there all the same, from the next start on.
 fn tell_the_kernel(opened: &Opened) -> Result<()> {
     let doing = "telling the running system of the larger overlay";
     let entry = opened.before.layout.snapshot()?;

@@ -8,7 +8,7 @@ use crate::words::{self, fill};
 use adw::subclass::prelude::*;
 use gettextrs::gettext;
 use gtk::glib;
-use sugar_cellar::protocol::{Clutter, Event, Explanation};
+use sugar_cellar::protocol::{Clutter, Event, Explanation, OverlayKind};
 
 impl Window {
     /// Looks for what can go.
@@ -55,7 +55,12 @@ impl Window {
             return;
         };
         self.imp().inside.take();
-        let text = gettext("{size} were removed. The room comes back with a tidy");
+        let tidied = self.selected().and_then(|stick| stick.status);
+        let tidied = tidied.is_some_and(|status| status.overlay.kind == OverlayKind::Snapshot);
+        let text = match tidied {
+            true => gettext("{size} were removed. The room comes back with a tidy"),
+            false => gettext("{size} were removed"),
+        };
         self.toast(&fill(&text, &[("size", &words::size(bytes.0))]));
         self.look_for_space();
     }
