@@ -87,8 +87,14 @@ pub fn settle<F: Folder>(
     Ok(Recovered::Completed)
 }
 
-/// By opening it: FAT takes `SQUASHFS.IMG` for the same name.
+/// Listed, in whatever case FAT lists it, and opened by this name: on FAT, another file's short name may be
+/// this one, and is none of ours.
 fn is_there<F: Folder>(folder: &F, name: &str) -> Result<bool> {
+    let entries = folder.entries().doing("reading the folder LiveOS")?;
+    let mut names = entries.iter().map(|entry| &entry.name);
+    if !names.any(|listed| listed.eq_ignore_ascii_case(name)) {
+        return Ok(false);
+    }
     match folder.open(name) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -44,7 +44,7 @@ fn faults_lose_nothing() {
         .run()
         .expect_ok();
     println!("{said}");
-    assert_eq!(said.matches("whole: ").count(), 20);
+    assert_eq!(said.matches("whole: ").count(), 22);
 }
 
 /// Away from its bus while it is refreshed, as when it is pulled out, and plugged in again.
