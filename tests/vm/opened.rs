@@ -357,11 +357,11 @@ fn booted() {
 
 fn held() {
     for path in ["/dev/vda1", "/dev/vda"] {
-        assert_eq!(refused(path, Access::Write), ErrorKind::Busy);
+        // Nor to look: whoever writes there would find a loop device of ours, and give up.
+        for access in [Access::Read, Access::Write] {
+            assert_eq!(refused(path, access), ErrorKind::Busy);
+        }
     }
-    let stick = open("/dev/vda1", Access::Read);
-    assert!(!stick.booted());
-    assert!(matches!(stick.in_use().unwrap(), InUse::Held(_)));
 }
 
 fn above() {
