@@ -412,7 +412,10 @@ impl Folder for DiskFolder {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(&self.folder)?)
+        rustix::fs::syncfs(&self.folder)?;
+        // Of FAT, that brings all to the device, and nothing from the device's own memory to its medium:
+        // only a file's or a folder's sync flushes that (fs/fat/file.c, fat_file_fsync).
+        Ok(rustix::fs::fsync(&self.folder)?)
     }
 
     fn forget(&self) -> io::Result<()> {
