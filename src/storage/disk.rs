@@ -415,7 +415,11 @@ impl Folder for DiskFolder {
         rustix::fs::syncfs(&self.folder)?;
         // Of FAT, that brings all to the device, and nothing from the device's own memory to its medium:
         // only a file's or a folder's sync flushes that (fs/fat/file.c, fat_file_fsync).
-        Ok(rustix::fs::fsync(&self.folder)?)
+        match rustix::fs::fsync(&self.folder) {
+            // Some network and user-space file systems know no sync of a folder.
+            Err(Errno::INVAL) => Ok(()),
+            other => Ok(other?),
+        }
     }
 
     fn forget(&self) -> io::Result<()> {
