@@ -165,8 +165,7 @@ impl<S: ReadAt> Sources<S> {
         Ok(sources)
     }
 
-    /// Makes the store valid again where the kernel gave it up; nothing that it lists changes. What a
-    /// running system holds is left alone.
+    /// Makes the store valid again where the kernel gave it up; nothing that it lists changes.
     ///
     /// # Errors
     /// As [`revive`]; the guard's.
@@ -178,7 +177,7 @@ impl<S: ReadAt> Sources<S> {
     where
         S: Storage,
     {
-        if self.used == Use::Running {
+        if self.list.is_valid() {
             return Ok(());
         }
         guard.still_ours()?;

@@ -5,7 +5,7 @@ use super::job::Jobs;
 use super::opened::{Expect, Opened};
 use super::{STICK, named, tell};
 use crate::error::{Doing, Error, Part, Result};
-use crate::overlay::{ExceptionStore, revive, size};
+use crate::overlay::{self, ExceptionStore, size};
 use crate::progress::Silent;
 use crate::protocol::OverlayState;
 use crate::refresh;
@@ -106,6 +106,10 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
         .folder
         .open_writable(target.overlay)
         .doing("opening the overlay")?;
+    // What an earlier run took up is perhaps not on the device.
+    if opened.used() == Use::AtRest {
+        overlay::settle(&store)?;
+    }
     let inner = opened.before.status.image.inner_bytes;
     let list = ExceptionStore::read(&store, inner)?;
     let room = Room {
@@ -116,11 +120,6 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
             .file_limit()
             .doing("asking for the file size limit")?,
         image: opened.before.status.image.bytes,
-    };
-    // What an earlier run took up is perhaps not on the device.
-    let list = match opened.used() {
-        Use::AtRest => revive(&store, &list)?,
-        Use::Running => list,
     };
     let length = room.length(args.size)?;
     if jobs.cancelled() {
