@@ -93,16 +93,17 @@ pub fn ends_before_an_area(list: &ExceptionStore) -> bool {
     is_trap(list.layout(), list.layout().chunks_in(list.total()))
 }
 
-/// Makes a store that has a trap's length a chunk longer.
-///
-/// # Errors
-/// As [`grow`]; the store is then as long as it was.
-pub fn leave_trap(store: &dyn Storage, list: &ExceptionStore) -> Result<()> {
-    if ends_before_an_area(list) {
-        let chunks = list.layout().chunks_in(list.total()) + Chunks(1);
-        grow(store, list, bytes(list.layout(), chunks)?)?;
+/// Makes a store that has a trap's length a chunk longer, where there is room for one: a stick may be so
+/// full that there is none, and what was done to it is done all the same.
+pub fn leave_trap(store: &dyn Storage, list: &ExceptionStore) {
+    if !ends_before_an_area(list) {
+        return;
     }
-    Ok(())
+    let chunks = list.layout().chunks_in(list.total()) + Chunks(1);
+    let grown = bytes(list.layout(), chunks).and_then(|length| grow(store, list, length));
+    if let Err(error) = grown {
+        log::warn!("the overlay keeps its length, which the kernel cannot use up: {error}");
+    }
 }
 
 fn is_trap(layout: Layout, chunks: Chunks) -> bool {
