@@ -159,15 +159,8 @@ fn sort(entries: &mut [Entry]) {
 
 /// The largest ones, which come first; the others as one of each kind, behind them.
 fn bounded(mut entries: Vec<Entry>) -> Vec<Entry> {
-    let mut left = PATHS_BYTES;
-    let fits = |entry: &&Entry| match left.checked_sub(entry.path.len()) {
-        Some(room) => {
-            left = room;
-            true
-        }
-        None => false,
-    };
-    let told = entries.iter().take(ENTRIES).take_while(fits).count();
+    let lengths = entries.iter().take(ENTRIES).map(|entry| entry.path.len());
+    let told = names::within(PATHS_BYTES, lengths);
     let mut rest: BTreeMap<EntryKind, Entry> = BTreeMap::new();
     for entry in entries.split_off(told) {
         let sum = rest.entry(entry.kind).or_insert_with(|| Entry {

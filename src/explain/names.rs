@@ -89,23 +89,21 @@ impl Names {
 /// The path of these names to show; without the folders in its middle where it is very long.
 pub fn shown(mut names: Vec<&[u8]>) -> String {
     if names.iter().map(|name| name.len() + 1).sum::<usize>() > LONGEST {
-        let (front, back) = (within(names.iter()), within(names.iter().rev()));
+        let length = |name: &&[u8]| name.len() + 1;
+        let front = within(LONGEST / 2, names.iter().map(length));
+        let back = within(LONGEST / 2, names.iter().rev().map(length));
         names.splice(front..names.len() - back, ["…".as_bytes()]);
     }
     readable(&names.join(&b'/'))
 }
 
-/// How many of these names half a path has room for.
-fn within<'n>(names: impl Iterator<Item = &'n &'n [u8]>) -> usize {
-    let mut left = LONGEST / 2;
-    let fits = |name: &&&[u8]| match left.checked_sub(name.len() + 1) {
-        Some(room) => {
-            left = room;
-            true
-        }
-        None => false,
-    };
-    names.take_while(fits).count()
+/// How many of the first of these lengths `room` is enough for.
+pub fn within(mut room: usize, lengths: impl Iterator<Item = usize>) -> usize {
+    let left = lengths.map_while(|length| {
+        room = room.checked_sub(length)?;
+        Some(room)
+    });
+    left.count()
 }
 
 /// What is no UTF-8 in it is replaced by U+FFFD, control characters too.
