@@ -27,17 +27,16 @@ pub struct Work {
 }
 
 impl Window {
-    /// Whether this stick is being tidied.
-    pub(super) fn tidies(&self, key: &str) -> bool {
+    /// The key of the stick that is being tidied.
+    pub(super) fn tidied_now(&self) -> Option<String> {
         let work = self.imp().inside.borrow();
-        work.as_ref()
-            .is_some_and(|work| work.verb == Verb::Tidy && work.key == key)
+        let work = work.as_ref().filter(|work| work.verb == Verb::Tidy);
+        work.map(|work| work.key.clone())
     }
 
     /// Whether nothing else can be looked into for now; says why.
     pub(super) fn waits_for_tidy(&self) -> bool {
-        let work = self.imp().inside.borrow();
-        let tidying = work.as_ref().is_some_and(|work| work.verb == Verb::Tidy);
+        let tidying = self.tidied_now().is_some();
         if tidying {
             self.toast(&gettext(
                 "A stick is being tidied up. One at a time, please.",

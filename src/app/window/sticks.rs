@@ -145,11 +145,8 @@ impl Window {
         }
         if let (Some(before), Some(now)) = (&before, &selected) {
             // What could not be read may be plugged in now.
-            let place = |stick: &Known| {
-                let stick = stick.clone();
-                (stick.path, stick.device, stick.uuid)
-            };
-            let moved = place(before) != place(now);
+            let moved =
+                (&before.path, &before.device, &before.uuid) != (&now.path, &now.device, &now.uuid);
             if moved || imp.stick_page.in_trouble() {
                 self.watch();
             }
@@ -176,7 +173,7 @@ impl Window {
     /// Whether a command of ours is changing this stick, or is about to. Nobody looks at it
     /// meanwhile: each look at a stick that is not mounted binds it to a loop device.
     fn at_work_on(&self, key: &str) -> bool {
-        self.run_is_of(key) || self.tidies(key) || self.table_is_of(key)
+        self.run_is_of(key) || self.table_is_of(key) || self.tidied_now().as_deref() == Some(key)
     }
 
     /// Stops watching, where it is this stick that is watched: a command sets out to change it.
