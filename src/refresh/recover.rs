@@ -163,10 +163,11 @@ pub(super) fn whole<F: Folder>(
         Image::open(Arc::new(file)).and_then(|image| check::image(&image, threads, progress));
     match checked {
         Err(
-            error @ (Error::Damaged { .. } | Error::Unsupported { .. } | Error::NotFound { .. }),
+            error @ (Error::Damaged { .. }
+            | Error::Unsupported { .. }
+            | Error::NotFound { .. }
+            | Error::Io { .. }),
         ) => Ok(Err(error)),
-        // A part of it cannot be read.
-        Err(error @ Error::Io { .. }) => Ok(Err(error)),
         Err(error) => Err(error),
         Ok(()) => Ok(Ok(())),
     }
