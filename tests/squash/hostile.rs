@@ -13,6 +13,7 @@ use sugar_cellar::squash::{
     Archive, Block, Changes, Compression, Contents, Fate, Image, Options, forecast, rewrite,
     same_block, same_but_inner,
 };
+use sugar_cellar::storage::fault::Random;
 
 /// No single image may take longer, on a busy machine.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -252,14 +253,8 @@ fn files_that_share_their_data_are_not_compared_for_ever() {
 
 /// Bytes that no compressor makes fewer.
 fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 1u64;
-    let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (state >> 56) as u8
-    };
-    (0..bytes).map(|_| next()).collect()
+    let mut random = Random::new(1);
+    (0..bytes).map(|_| random.below(256) as u8).collect()
 }
 
 /// An end was asked for.

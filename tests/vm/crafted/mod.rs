@@ -39,10 +39,20 @@ fn nothing_comes_of_odd_entries() {
     let odd_name = format!("overlay-{LABEL}-1234-ABCD");
 
     let sticks = [
-        "names", "own", "slash", "nameless", "twice", "alias", "circle", "endless",
+        "names", "own", "slash", "nameless", "twice", "alias", "capitals", "circle", "endless",
     ];
     let disks = sticks.map(stick);
-    let [names, named, slash, nameless, twice, alias, circle, endless] = &disks;
+    let [
+        names,
+        named,
+        slash,
+        nameless,
+        twice,
+        alias,
+        capitals,
+        circle,
+        endless,
+    ] = &disks;
     hostile(names);
     entries::label(named, b"\x1b[2J\nQ\x7f    ");
     entries::rename(named, &named.overlay(), &units(&odd_name));
@@ -52,6 +62,18 @@ fn nothing_comes_of_odd_entries() {
     entries::add(twice, &units("squashfs.img"));
     entries::add(twice, &units(&twice.overlay()));
     entries::add_alias(alias, "Harmless one", b"SQUASHFSNEW");
+    // Also where a refresh was cut while it wrote the new image.
+    on(capitals, "mdel", &["::/LiveOS/squashfs.img".as_ref()]);
+    on(
+        capitals,
+        "mcopy",
+        &[image.as_os_str(), "::/LiveOS/SQUASHFS.IMG".as_ref()],
+    );
+    on(
+        capitals,
+        "mcopy",
+        &[photo.as_os_str(), "::/LiveOS/squashfs.new".as_ref()],
+    );
     folder_of_itself(circle);
     entries::endless(endless);
 
@@ -77,7 +99,7 @@ fn nothing_comes_of_odd_entries() {
     for ran in &all {
         ran.is_harmless();
         let expected = match (ran.stick, ran.verb()) {
-            (_, "list") | ("names" | "own" | "twice", _) => 0,
+            (_, "list") | ("names" | "own" | "twice" | "capitals", _) => 0,
             // The image would be written beside the old one under that very name.
             ("alias", verb) => i32::from(verb == "refresh"),
             // Linux does not read a folder with such names, or such a folder, at all.
