@@ -174,8 +174,19 @@ pub fn merge(known: &mut Vec<Known>, found: Vec<Found>) {
         .cloned();
     let mut all: Vec<Known> = kept.collect();
     all.extend(fresh);
-    all.sort_by(|a, b| (a.kind, &a.label, &a.key).cmp(&(b.kind, &b.label, &b.key)));
+    order(&mut all);
     *known = all;
+}
+
+/// Takes a stick that was opened.
+pub fn add(known: &mut Vec<Known>, opened: Known) {
+    known.push(opened);
+    order(known);
+}
+
+/// The order of the rows, the same whenever a stick comes: none jumps under a pointer.
+fn order(known: &mut [Known]) {
+    known.sort_by(|a, b| (a.kind, &a.label, &a.key).cmp(&(b.kind, &b.label, &b.key)));
 }
 
 #[cfg(test)]
@@ -244,6 +255,23 @@ mod tests {
         merge(&mut known, vec![found("/dev/sdb1", false)]);
         assert_eq!(known.len(), 2);
         assert_eq!(known[1].name(), "stick");
+    }
+
+    #[test]
+    fn rows_do_not_jump_when_sticks_are_listed() {
+        let mut known = Vec::new();
+        add(
+            &mut known,
+            Known::opened(Path::new("/tmp/bo"), Kind::Opened),
+        );
+        add(
+            &mut known,
+            Known::opened(Path::new("/tmp/ana"), Kind::Opened),
+        );
+        let before = known.clone();
+        merge(&mut known, Vec::new());
+        assert_eq!(known, before);
+        assert_eq!(known[0].name(), "ana");
     }
 
     #[test]

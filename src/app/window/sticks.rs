@@ -99,7 +99,7 @@ impl Window {
                 Some(stick) => stick.key.clone(),
                 None => {
                     let key = opened.key.clone();
-                    sticks.known.push(opened);
+                    known::add(&mut sticks.known, opened);
                     key
                 }
             }
@@ -396,7 +396,7 @@ impl Window {
             if known.iter().any(|known| known.key == stick.key) {
                 return;
             }
-            known.push(stick);
+            known::add(known, stick);
         }
         self.settle(before);
     }
