@@ -2,6 +2,7 @@
 
 use crate::words;
 use gettextrs::gettext;
+use gtk::glib;
 use std::path::{Path, PathBuf};
 use sugar_cellar::protocol::{Found, OverlayKind, Status};
 
@@ -107,26 +108,22 @@ impl Known {
         (snapshot && (live || self.is_practice())).then_some(live)
     }
 
+    fn file_name(&self) -> Option<String> {
+        let name = self.path.as_ref()?.file_name()?;
+        Some(name.to_string_lossy().into_owned())
+    }
+
     /// What a person calls it.
     pub fn name(&self) -> String {
         let label = self
             .label
             .clone()
             .or_else(|| self.status.as_ref()?.stick.label.clone());
-        let file = || {
-            Some(
-                self.path
-                    .as_ref()?
-                    .file_name()?
-                    .to_string_lossy()
-                    .into_owned(),
-            )
-        };
         match self.kind {
             Kind::Practice => gettext("Practice Stick"),
             _ => label
                 .filter(|label| !label.is_empty())
-                .or_else(file)
+                .or_else(|| self.file_name())
                 .unwrap_or_else(|| gettext("Stick without a Name")),
         }
     }
@@ -184,9 +181,13 @@ pub fn add(known: &mut Vec<Known>, opened: Known) {
     order(known);
 }
 
-/// The order of the rows, the same whenever a stick comes: none jumps under a pointer.
+/// The order of the rows: by what is known of a stick from the start, so that none jumps under a pointer.
 fn order(known: &mut [Known]) {
-    known.sort_by(|a, b| (a.kind, &a.label, &a.key).cmp(&(b.kind, &b.label, &b.key)));
+    known.sort_by_cached_key(|stick| {
+        let name = stick.label.clone().or_else(|| stick.file_name());
+        let name = glib::CollationKey::from(name.unwrap_or_default());
+        (stick.kind, name, stick.key.clone())
+    });
 }
 
 #[cfg(test)]

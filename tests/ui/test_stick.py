@@ -124,7 +124,6 @@ class Sticks(WindowTest):
         wait(lambda: [n for n in window.nodes() if n.get_role_name() == "list item" and "Ana" in n.get_name()], "Ana's row")
         window.front()
 
-
         def on(name, *keys):
             key(*keys)
             time.sleep(0.3)
@@ -132,9 +131,22 @@ class Sticks(WindowTest):
             return focused and (focused.get_name() or "").startswith(name)
 
         wait(lambda: on("Bo", "Tab"), "the keyboard on Bo's row")
-        self.assertTrue(on("Ana", "Up") or on("Ana", "Down", "Down"))
+        self.assertTrue(on("Ana", "Up"))
         key("Return")
         window.shows("There is plenty of room")
+
+    def test_the_keyboard_stays_where_it_is_when_a_stick_comes(self):
+        ana, bo, carla = self.practice("Ana"), self.practice("Bo"), self.practice("Carla")
+        window = self.window(ana, carla)
+        names = ("Ana, ", "Bo, ", "Carla, ")
+        rows = lambda: [text.split(",")[0] for text in window.texts() if text.startswith(names)]
+        wait(lambda: rows() == ["Ana", "Carla"], "two rows")
+        window.front()
+        on_carla = lambda: window.focused() and window.focused().get_name().startswith("Carla")
+        wait(lambda: key("Tab") or on_carla(), "the keyboard on Carla's row")
+        subprocess.run([PROGRAMS / "sugar-cellar", bo], env=window.env, timeout=20, check=True)
+        wait(lambda: rows() == ["Ana", "Bo", "Carla"], "three rows")
+        self.assertTrue(on_carla())
 
     def test_a_second_start_shows_the_same_window(self):
         stick = self.practice()

@@ -97,19 +97,27 @@ impl Window {
     pub(super) fn fill_rows(&self) {
         let imp = self.imp();
         let known = imp.sticks.borrow().known.clone();
-        let rows = self.list_rows();
-        let same = rows.len() == known.len()
-            && rows
-                .iter()
-                .zip(&known)
-                .all(|(row, stick)| row.widget_name() == stick.key);
-        if !same {
-            for row in &rows {
-                imp.list.remove(row);
+        let mut same = true;
+        let (kept, gone): (Vec<_>, Vec<_>) = self
+            .list_rows()
+            .into_iter()
+            .partition(|row| known.iter().any(|stick| row.widget_name() == stick.key));
+        for row in gone {
+            imp.list.remove(&row);
+            same = false;
+        }
+        // Rows of sticks that stay are left where they are: one of them may have the keyboard.
+        for (index, stick) in (0..).zip(&known) {
+            let there = kept.iter().find(|row| row.widget_name() == stick.key);
+            if there.is_some_and(|row| row.index() == index) {
+                continue;
             }
-            for stick in &known {
-                imp.list.append(&row(stick));
+            let row = there.cloned().unwrap_or_else(|| row(stick));
+            if row.parent().is_some() {
+                imp.list.remove(&row);
             }
+            imp.list.insert(&row, index);
+            same = false;
         }
         for (row, stick) in self.list_rows().iter().zip(&known) {
             write(row, stick, self.refreshed_words(stick).as_deref());
