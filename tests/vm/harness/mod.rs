@@ -261,8 +261,10 @@ impl Guest<'_> {
         let mut qemu = Command::new("qemu-system-x86_64");
         match self.machine.accelerator {
             Accelerator::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
-            // Five levels of page tables only make emulation slower.
-            Accelerator::Tcg => qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max,la57=off"]),
+            // Five levels of page tables and wide registers only make emulation slower.
+            Accelerator::Tcg => qemu
+                .args(["-accel", "tcg,thread=multi"])
+                .args(["-cpu", "max,la57=off,avx=off,avx2=off"]),
         };
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none", "-smp", "2", "-m", "1024"])
