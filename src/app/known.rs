@@ -175,7 +175,7 @@ pub fn merge(known: &mut Vec<Known>, found: Vec<Found>) {
     *known = all;
 }
 
-/// Takes a stick that was opened.
+/// Takes one more stick.
 pub fn add(known: &mut Vec<Known>, opened: Known) {
     known.push(opened);
     order(known);
@@ -261,14 +261,8 @@ mod tests {
     #[test]
     fn rows_do_not_jump_when_sticks_are_listed() {
         let mut known = Vec::new();
-        add(
-            &mut known,
-            Known::opened(Path::new("/tmp/bo"), Kind::Opened),
-        );
-        add(
-            &mut known,
-            Known::opened(Path::new("/tmp/ana"), Kind::Opened),
-        );
+        add(&mut known, Known::opened(Path::new("/a/bo"), Kind::Opened));
+        add(&mut known, Known::opened(Path::new("/b/ana"), Kind::Opened));
         let before = known.clone();
         merge(&mut known, Vec::new());
         assert_eq!(known, before);

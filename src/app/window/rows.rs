@@ -108,14 +108,14 @@ impl Window {
         }
         // Rows of sticks that stay are left where they are: one of them may have the keyboard.
         for (index, stick) in (0..).zip(&known) {
-            let there = kept.iter().find(|row| row.widget_name() == stick.key);
-            if there.is_some_and(|row| row.index() == index) {
-                continue;
-            }
-            let row = there.cloned().unwrap_or_else(|| row(stick));
-            if row.parent().is_some() {
-                imp.list.remove(&row);
-            }
+            let row = match kept.iter().find(|row| row.widget_name() == stick.key) {
+                Some(there) if there.index() == index => continue,
+                Some(there) => {
+                    imp.list.remove(there);
+                    there.clone()
+                }
+                None => row(stick),
+            };
             imp.list.insert(&row, index);
             same = false;
         }
