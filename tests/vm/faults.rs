@@ -69,6 +69,7 @@ fn a_stick_that_is_pulled_out_loses_nothing() {
         .unwrap();
     let said = machine
         .guest("pulled out")
+        .pc()
         .disk(&disk)
         .disk(&stick)
         .script(&format!("SECTORS={}", MEBIBYTES << 11))

@@ -1,6 +1,6 @@
 //! The harness itself.
 
-use crate::harness::{End, Machine};
+use crate::harness::{End, Guest, Machine};
 use std::fs;
 
 #[test]
@@ -8,10 +8,14 @@ fn a_guest_keeps_what_it_wrote_and_says_how_it_ended() {
     let Some(machine) = Machine::get() else {
         return;
     };
+    writes_and_ends(machine.guest("a script"));
+    writes_and_ends(machine.guest("a script on a PC").pc());
+}
+
+fn writes_and_ends(guest: Guest<'_>) {
     let disk = tempfile::NamedTempFile::new().unwrap();
     disk.as_file().set_len(1 << 20).unwrap();
-    let output = machine
-        .guest("a script")
+    let output = guest
         .disk(disk.path())
         .script("echo written | dd of=/dev/vda conv=fsync status=none; dmsetup targets")
         .script("false; echo not reached")

@@ -95,6 +95,7 @@ fn on_fat_and_under_device_mapper() {
     partition(disk.path());
     let output = machine
         .guest("sticks opened")
+        .pc()
         .disk(disk.path())
         .program("stick-test", &std::env::current_exe().unwrap())
         .script(SCRIPT)
@@ -163,6 +164,7 @@ fn on_hybrid_images() {
     whole.write_all_at(&[0x55, 0xaa], 510).unwrap();
     let output = machine
         .guest("hybrid images opened")
+        .pc()
         .disk(&path("plain"))
         .disk(&path("parts"))
         .disk(&path("whole"))

@@ -22,7 +22,7 @@ unchanged() {
 
 # All beside LiveOS, which may not even be looked at.
 outside() {
-    mount -t vfat -o ro "$disk" /mnt
+    mount -t vfat -o ro,iocharset=ascii,utf8 "$disk" /mnt
     (cd /mnt && echo * && md5sum photo.jpg)
     umount /mnt
 }
@@ -47,7 +47,7 @@ try() {
 
     # As its own system has it, with names in another encoding.
     mkdir -p /run/initramfs/live
-    mount -t vfat -o ro "$disk" /run/initramfs/live
+    mount -t vfat -o ro,iocharset=ascii,utf8 "$disk" /run/initramfs/live
     helper list
     helper list --json
     helper status live

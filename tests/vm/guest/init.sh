@@ -10,6 +10,10 @@ mount -t devtmpfs dev /dev
 while read -r module; do
     insmod "/modules/$module.ko" || echo "insmod $module failed"
 done </modules/order
+# A kernel that is a process has disks of another name.
+for disk in /dev/ubd*; do
+    [ ! -e "$disk" ] || ln -s "${disk##*/}" "/dev/vd${disk#/dev/ubd}"
+done
 stty -F /dev/ttyS1 raw
 stty -F /dev/ttyS2 raw
 # Not busybox's shell: it takes its own applets before any other tool.

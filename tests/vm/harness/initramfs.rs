@@ -32,11 +32,11 @@ pub const TOOLS: &[&str] = &[
     "unsquashfs",
 ];
 
-/// Everything that does not change from guest to guest.
+/// Everything that does not change from guest to guest of a kernel: its modules lie below `modules`, and `own` are those that it alone needs.
 ///
 /// # Panics
 /// When something is missing on this machine.
-pub fn base(kernel: &Path) -> Vec<u8> {
+pub fn base(modules: &Path, own: &[&str]) -> Vec<u8> {
     let mut archive = Archive::new();
     for folder in ["dev", "proc", "sys", "run", "tmp", "mnt", "data", "root"] {
         archive.folder(folder);
@@ -48,7 +48,7 @@ pub fn base(kernel: &Path) -> Vec<u8> {
     archive.link("etc/mtab", "/proc/self/mounts");
 
     let mut order = String::new();
-    for (name, content) in modules::wanted(kernel) {
+    for (name, content) in modules::wanted(modules, own) {
         archive.file(&format!("modules/{name}.ko"), 0o644, &content);
         order += &format!("{name}\n");
     }

@@ -18,9 +18,11 @@
 mod cpio;
 mod initramfs;
 mod modules;
+mod start;
 
 pub use initramfs::stripped;
 
+use start::Start;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -32,8 +34,19 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Accelerator {
     Kvm,
+    /// By none: the kernel is built to be a process of another one (user-mode Linux), nearly as fast. It is no
+    /// PC: its disks are of another kind, and it has no bus that they could be taken off.
+    User,
     /// QEMU's own emulation: about ten times slower, and everywhere.
     Tcg,
+}
+
+impl Accelerator {
+    const ALL: [(&'static str, Accelerator); 3] = [
+        ("kvm", Accelerator::Kvm),
+        ("user", Accelerator::User),
+        ("tcg", Accelerator::Tcg),
+    ];
 }
 
 /// More would want more memory than a small machine has: each has 1 GiB.
@@ -43,9 +56,35 @@ const MOST_GUESTS: usize = 4;
 #[derive(Debug)]
 pub struct Machine {
     folder: PathBuf,
-    kernel: PathBuf,
-    initramfs: Vec<u8>,
+    pc: Kernel,
+    process: Kernel,
     accelerator: Accelerator,
+}
+
+/// One of Debian's kernels.
+#[derive(Debug)]
+struct Kernel {
+    file: PathBuf,
+    modules: PathBuf,
+    /// Modules that it alone needs.
+    own: &'static [&'static str],
+    initramfs: OnceLock<Vec<u8>>,
+}
+
+impl Kernel {
+    fn new(file: PathBuf, modules: PathBuf, own: &'static [&'static str]) -> Kernel {
+        Kernel {
+            file,
+            modules,
+            own,
+            initramfs: OnceLock::new(),
+        }
+    }
+
+    fn initramfs(&self) -> &[u8] {
+        self.initramfs
+            .get_or_init(|| initramfs::base(&self.modules, self.own))
+    }
 }
 
 impl Machine {
@@ -78,70 +117,89 @@ impl Machine {
             .expect("running kernel.sh");
         assert!(unpacked.status.success(), "no kernel: see above");
         let root = PathBuf::from(String::from_utf8(unpacked.stdout).unwrap().trim());
-        let kernel = fs::read_dir(root.join("boot"))
+        let pc = fs::read_dir(root.join("boot"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .find(|path| path.to_string_lossy().contains("/vmlinuz-"))
             .expect("a vmlinuz");
+        let modules = root.join("usr/lib/uml/modules");
         let mut machine = Machine {
-            kernel,
-            initramfs: initramfs::base(&root),
+            pc: Kernel::new(pc, root.join("lib/modules"), &["virtio_pci", "virtio_blk"]),
+            // FAT's names are in that, as it was built.
+            process: Kernel::new(root.join("usr/bin/linux.uml"), modules, &["nls_iso8859-1"]),
             accelerator: Accelerator::Tcg,
             folder,
         };
-        machine.accelerator = match wish {
-            "tcg" => Accelerator::Tcg,
-            "kvm" => Accelerator::Kvm,
-            "" => machine.probe(),
-            other => panic!("SUGAR_CELLAR_VM={other}: want tcg, kvm or off"),
+        let wished = Accelerator::ALL.iter().find(|(name, _)| *name == wish);
+        machine.accelerator = match (wished, wish) {
+            (Some((_, wished)), _) => *wished,
+            (None, "") => machine.probe(),
+            (None, other) => panic!("SUGAR_CELLAR_VM={other}: want kvm, user, tcg or off"),
         };
         machine
     }
 
-    /// Whether KVM not only is there, but boots a guest: inside another virtual
-    /// machine it may open, and then never get anywhere. Asked once a boot of the host.
+    /// The first that not only is there, but boots a guest: KVM inside another virtual machine may
+    /// open, and then never get anywhere. Asked once a boot of the host.
     fn probe(&mut self) -> Accelerator {
-        if File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/kvm")
-            .is_err()
-        {
-            return Accelerator::Tcg;
-        }
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let note = self.folder.join("accelerator");
         let known = fs::read_to_string(&note).unwrap_or_default();
-        if let Some(works) = known.strip_prefix(&boot).filter(|_| !boot.is_empty()) {
-            return if works == "kvm" {
-                Accelerator::Kvm
-            } else {
-                Accelerator::Tcg
-            };
+        let known = known.strip_prefix(&boot).filter(|_| !boot.is_empty());
+        let known =
+            known.and_then(|known| Accelerator::ALL.iter().find(|(name, _)| *name == known));
+        if let Some((_, works)) = known {
+            return *works;
         }
-        self.accelerator = Accelerator::Kvm;
-        let output = self
-            .guest("does KVM work")
-            .limit(Duration::from_secs(8))
-            .boot();
-        let (found, name) = if output.end == End::Exit(0) {
-            (Accelerator::Kvm, "kvm")
-        } else {
-            (Accelerator::Tcg, "tcg")
-        };
+        let works = Accelerator::ALL.into_iter().find(|(_, accelerator)| {
+            self.accelerator = *accelerator;
+            self.works()
+        });
+        let (name, accelerator) = works.expect("QEMU's emulation");
         fs::write(&note, format!("{boot}{name}")).expect("noting what works");
-        found
+        accelerator
+    }
+
+    fn works(&self) -> bool {
+        let seconds = match self.accelerator {
+            Accelerator::Tcg => return true,
+            Accelerator::Kvm => {
+                if File::options()
+                    .read(true)
+                    .write(true)
+                    .open("/dev/kvm")
+                    .is_err()
+                {
+                    return false;
+                }
+                8
+            }
+            Accelerator::User => {
+                // Where its memory is; a container may have next to nothing.
+                let memory = rustix::fs::statvfs("/dev/shm");
+                let free = memory.map_or(0, |memory| memory.f_bavail * memory.f_frsize);
+                if free < (MOST_GUESTS as u64 * start::MEMORY) << 20 {
+                    return false;
+                }
+                20
+            }
+        };
+        let guest = self
+            .guest("does it work")
+            .limit(Duration::from_secs(seconds));
+        guest.boot().end == End::Exit(0)
     }
 
     /// The kernel's file name, which holds its version.
     pub fn kernel_name(&self) -> String {
-        let name = self.kernel.file_name().unwrap_or_default();
+        let name = self.pc.file.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
     }
 
     /// The folder with the kernel's `boot` and `lib`.
     pub fn root(&self) -> &Path {
-        self.kernel.ancestors().nth(2).expect("root/boot/vmlinuz")
+        let kernel = &self.pc.file;
+        kernel.ancestors().nth(2).expect("root/boot/vmlinuz")
     }
 
     /// A new guest; `name` names its logs below target/vm/logs.
@@ -154,6 +212,7 @@ impl Machine {
             script: String::new(),
             limit: Duration::from_secs(900),
             cut_at: Vec::new(),
+            pc: false,
             live: None,
         }
     }
@@ -169,6 +228,7 @@ pub struct Guest<'m> {
     script: String,
     limit: Duration,
     cut_at: Vec<String>,
+    pc: bool,
     live: Option<PathBuf>,
 }
 
@@ -205,14 +265,20 @@ impl Guest<'_> {
         self
     }
 
+    /// It has a PC's disks and buses, which takes ten times as long where there is no KVM.
+    pub fn pc(mut self) -> Self {
+        self.pc = true;
+        self
+    }
+
     /// Starts the live system on the first disk with dracut's initramfs in `initrd`, and runs the script
     /// there: /bin/sh reads it from the disk behind all others.
     pub fn live(mut self, initrd: &Path) -> Self {
         self.live = Some(initrd.to_owned());
-        self
+        self.pc()
     }
 
-    /// Cuts the power (kills QEMU) once the script, or the guest's console, has said `mark`; or another
+    /// Cuts the power (kills what runs it) once the script, or the guest's console, has said `mark`; or another
     /// one, if called again.
     pub fn cut_at(mut self, mark: &str) -> Self {
         self.cut_at.push(mark.to_owned());
@@ -222,7 +288,7 @@ impl Guest<'_> {
     /// Runs it to its end, as soon as there is a seat for it.
     ///
     /// # Panics
-    /// When QEMU cannot be started, or the time is over.
+    /// When it cannot be started, or the time is over.
     pub fn run(self) -> Output {
         let _seat = seat(&self.machine.folder);
         let limit = self.limit;
@@ -239,61 +305,43 @@ impl Guest<'_> {
         let _ = fs::remove_file(&status);
         fs::write(&stdout, "").unwrap();
 
-        let mut initramfs = tempfile::NamedTempFile::new_in(&self.machine.folder).unwrap();
-        self.files.file("script", 0o644, self.script.as_bytes());
-        // The kernel unpacks archives one after the other.
-        std::io::Write::write_all(&mut initramfs, &self.machine.initramfs).unwrap();
-        std::io::Write::write_all(&mut initramfs, &self.files.finish()).unwrap();
-
-        let (initrd, arguments) = match &self.live {
-            None => (initramfs.path(), ""),
-            Some(initrd) => (initrd.as_path(), LIVE),
+        let (accelerator, kernel) = match self.machine.accelerator {
+            Accelerator::User if self.pc => (Accelerator::Tcg, &self.machine.pc),
+            Accelerator::User => (Accelerator::User, &self.machine.process),
+            other => (other, &self.machine.pc),
         };
-        let mut script = tempfile::NamedTempFile::new_in(&self.machine.folder).unwrap();
-        if self.live.is_some() {
-            let text = format!("{}\n", self.script);
-            let padding = text.len().next_multiple_of(512);
-            std::io::Write::write_all(&mut script, format!("{text:\n<padding$}").as_bytes())
-                .unwrap();
-            self.disks.push(script.path().to_owned());
-        }
-
-        let mut qemu = Command::new("qemu-system-x86_64");
-        match self.machine.accelerator {
-            Accelerator::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
-            // Five levels of page tables and wide registers only make emulation slower.
-            Accelerator::Tcg => qemu
-                .args(["-accel", "tcg,thread=multi"])
-                .args(["-cpu", "max,la57=off,avx=off,avx2=off"]),
+        let place = tempfile::tempdir_in(&self.machine.folder).unwrap();
+        let (initrd, arguments) = match self.live.take() {
+            None => {
+                self.files.file("script", 0o644, self.script.as_bytes());
+                // The kernel unpacks archives one after the other.
+                let archives = [kernel.initramfs(), &self.files.finish()].concat();
+                let initrd = place.path().join("initrd");
+                fs::write(&initrd, archives).unwrap();
+                (initrd, "")
+            }
+            Some(initrd) => {
+                let text = format!("{}\n", self.script);
+                let padding = text.len().next_multiple_of(512);
+                let script = place.path().join("script");
+                fs::write(&script, format!("{text:\n<padding$}")).unwrap();
+                self.disks.push(script);
+                (initrd, LIVE)
+            }
         };
-        qemu.args(["-nodefaults", "-no-user-config", "-no-reboot"])
-            .args(["-display", "none", "-smp", "2", "-m", "1024"])
-            .arg("-kernel")
-            .arg(&self.machine.kernel)
-            .arg("-initrd")
-            .arg(initrd)
-            .arg("-append")
-            .arg(format!(
-                "console=ttyS0 loglevel=5 panic=-1 mitigations=off {arguments}"
-            ));
-        for port in [&console, &stdout, &status] {
-            qemu.arg("-serial").arg(format!("file:{}", port.display()));
-        }
-        for disk in &self.disks {
-            // What the guest wrote is in the host's memory at least, which
-            // outlives QEMU; the host's own power is not what is tested.
-            qemu.arg("-drive").arg(format!(
-                "file={},format=raw,if=virtio,cache=unsafe,discard=unmap",
-                disk.display()
-            ));
-        }
         let started = Instant::now();
-        let child = qemu
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(log("qemu")).unwrap())
-            .spawn()
-            .expect("starting qemu-system-x86_64: `make install-deps` installs it");
+        let child = Start {
+            kernel: &kernel.file,
+            initrd: &initrd,
+            arguments,
+            disks: &self.disks,
+            ports: [&console, &stdout, &status],
+            log: &log("start"),
+            folder: place.path(),
+        }
+        .command(accelerator)
+        .spawn()
+        .expect("starting a guest: `make install-deps` installs what that needs");
         let end = Running(child).watch(started + self.limit, || {
             if self.cut_at.is_empty() {
                 return false;
@@ -312,19 +360,19 @@ impl Guest<'_> {
         Output {
             end,
             stdout: read(&stdout),
-            console: read(&console) + &read(&log("qemu")),
+            console: read(&console) + &read(&log("start")),
         }
     }
 }
 
-/// QEMU; ended whatever happens to the test.
+/// What runs a guest; ended whatever happens to the test.
 struct Running(Child);
 
 impl Running {
     /// Waits for its end, or until `cut` comes true, or the time is over, and ends it then.
     fn watch(mut self, until: Instant, cut: impl Fn() -> bool) -> End {
         loop {
-            if self.0.try_wait().expect("waiting for QEMU").is_some() {
+            if self.0.try_wait().expect("waiting for a guest").is_some() {
                 return End::Died;
             }
             if cut() {

@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 /// What guests use; what these need is found by itself. The checksums are asked
 /// for by name while the kernel runs, so they stand before those who ask.
 const WANTED: &[&str] = &[
-    "virtio_pci",
-    "virtio_blk",
     "loop",
     "crc32c_generic",
     "dm-snapshot",
@@ -25,20 +23,20 @@ const WANTED: &[&str] = &[
     "overlay",
 ];
 
-/// The modules below `root/lib/modules`, as (name, content), each after those that it needs.
+/// The modules below `folder` that guests need, and `own`, as (name, content), each after those that it needs.
 ///
 /// # Panics
 /// When one is neither there nor built into the kernel.
-pub fn wanted(root: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn wanted(folder: &Path, own: &[&str]) -> Vec<(String, Vec<u8>)> {
     let mut files = BTreeMap::new();
-    find(&root.join("lib/modules"), &mut files);
+    find(folder, &mut files);
     let builtin = files
         .remove("modules.builtin")
         .map(|path| fs::read_to_string(path).unwrap())
         .unwrap_or_default();
     let builtin: Vec<String> = builtin.lines().map(|line| name(Path::new(line))).collect();
     let mut loaded = Vec::new();
-    for module in WANTED {
+    for module in own.iter().chain(WANTED) {
         load(module, &files, &builtin, &mut loaded);
     }
     loaded
