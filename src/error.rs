@@ -161,6 +161,14 @@ pub enum Error {
         /// What says so.
         detail: String,
     },
+    /// The stick's ext4 was cut off and has no journal, or it noted an error, and its checker has not been over
+    /// it since: what it takes for free may be in use.
+    #[error("the stick's file system has to be checked (e2fsck) before it is written")]
+    Unchecked,
+    /// A file of the stick was to become longer, and its ext4 has no journal: where that takes a new block for
+    /// the list of the file's blocks, a cut may leave it without the old list and the new one.
+    #[error("no file may become longer on an ext4 without a journal")]
+    NoJournal,
     /// A program that is needed is not installed.
     #[error("{program} is not installed")]
     Missing {
@@ -248,8 +256,8 @@ impl Error {
             Error::NoSpace { .. } | Error::OnlyReplacing { .. } | Error::FileLimit { .. } => {
                 ErrorKind::NoSpace
             }
-            Error::Unsupported { .. } => ErrorKind::Unsupported,
-            Error::Damaged { .. } => ErrorKind::Damaged,
+            Error::Unsupported { .. } | Error::NoJournal => ErrorKind::Unsupported,
+            Error::Damaged { .. } | Error::Unchecked => ErrorKind::Damaged,
             Error::Busy { .. } => ErrorKind::Busy,
             Error::Refused { .. }
             | Error::Waiting

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use sugar_cellar::error::ErrorKind;
+use sugar_cellar::error::{Error, ErrorKind};
 use sugar_cellar::stick::layout::IMAGE;
-use sugar_cellar::stick::{Access, ImageContent, InUse, Stick};
+use sugar_cellar::stick::{Access, ImageContent, InUse, Left, Stick};
 use sugar_cellar::storage::{Folder, ReadAt, Storage};
 use tempfile::TempDir;
 
@@ -174,7 +174,7 @@ fn an_image_is_read_without_a_change_and_written_beneath() {
     assert_eq!(mountinfo(), mounts, "the mount is nobody else's");
     assert_eq!((stick.label(), stick.uuid()), (Some("SOAS"), Some(UUID)));
     assert_eq!(stick.file_system(), "ext4");
-    assert!(stick.clean() && !stick.booted());
+    assert!(stick.left() == Left::InOrder && !stick.booted());
     let layout = stick.layout(&nested()).unwrap();
     assert_eq!(layout.snapshot().unwrap().name, OVERLAY);
     assert_eq!(layout.unused, ["overlay-OTHER-1"]);
@@ -221,9 +221,9 @@ fn older_kinds_of_ext_are_read_and_written_too() {
     }
 }
 
-/// Without a journal, a file's length and what it takes reach the device at different times.
+/// Without a journal, a file's length, what it takes and the list of that reach the device at different times.
 #[test]
-fn only_a_journal_shortens_at_once() {
+fn only_with_a_journal_a_files_length_is_changed() {
     root_only!("mkfs.ext4", "losetup", "mount");
     for (features, at_once) in [
         ("has_journal", true),
@@ -235,6 +235,8 @@ fn only_a_journal_shortens_at_once() {
             let stick = Stick::open(path, access).unwrap();
             let found = stick.folder().shortens_at_once().unwrap();
             assert_eq!(found, at_once, "{features} {access:?} {}", path.display());
+            let refused = matches!(stick.lets_files_grow(), Err(Error::NoJournal));
+            assert_eq!(refused, !at_once, "{features} {access:?}");
         };
         for access in [Access::Read, Access::Write] {
             shortens(&ext4.image(), access);
@@ -249,8 +251,18 @@ fn only_a_journal_shortens_at_once() {
             device.unmount();
         }
         let point = device.mount("rw");
-        shortens(&point, Access::Write);
-        shortens(Path::new(&device.node), Access::Write);
+        for path in [&*point, Path::new(&device.node)] {
+            if at_once {
+                shortens(path, Access::Write);
+            } else {
+                // Nobody can see any more whether it was left in order.
+                let refused = Stick::open(path, Access::Write).err();
+                assert!(
+                    matches!(refused, Some(Error::ReadOnly { .. })),
+                    "{refused:?}"
+                );
+            }
+        }
     }
 }
 
@@ -346,6 +358,42 @@ fn the_same_image_is_written_by_one_only() {
 }
 
 #[test]
+fn what_has_no_journal_is_checked_before_it_is_written() {
+    root_only!("mkfs.ext4", "tune2fs", "debugfs", "losetup", "e2fsck");
+    let ext4 = Ext4::new();
+    let path = ext4.image();
+    let [place, cut] = [path.to_str().unwrap(), "cut.img"];
+    let cut = ext4.place.path().join(cut);
+    run("tune2fs", &["-O", "^has_journal", place]);
+    let stick = Stick::open(&path, Access::Write).unwrap();
+    stick.folder().sync().unwrap();
+    fs::copy(&path, &cut).unwrap();
+    drop(stick);
+    let left = |path| Stick::open(path, Access::Read).unwrap().left();
+    assert_eq!(left(&path), Left::InOrder);
+    let wrong = ext4.place.path().join("wrong.img");
+    fs::copy(&path, &wrong).unwrap();
+    let state = ["-w", "-R", "set_super_value state 3"];
+    run(
+        "debugfs",
+        &[&state[..], &[wrong.to_str().unwrap()]].concat(),
+    );
+    for path in [&cut, &wrong] {
+        let before = digest(path);
+        assert_eq!(left(path), Left::Unchecked);
+        let refused = Stick::open(path, Access::Write).err();
+        assert!(matches!(refused, Some(Error::Unchecked)), "{refused:?}");
+        assert_eq!(digest(path), before);
+        run(
+            "sh",
+            &["-c", "e2fsck -fy $0 || [ $? = 1 ]", path.to_str().unwrap()],
+        );
+        assert_eq!(left(path), Left::InOrder);
+        Stick::open(path, Access::Write).unwrap();
+    }
+}
+
+#[test]
 fn a_journal_is_replayed_for_writing_only() {
     root_only!("mkfs.ext4", "losetup", "e2fsck");
     let ext4 = Ext4::new();
@@ -379,7 +427,7 @@ fn a_journal_is_replayed_for_writing_only() {
 
     let before = digest(&cut);
     let stick = Stick::open(&cut, Access::Read).unwrap();
-    assert!(!stick.clean());
+    assert_eq!(stick.left(), Left::Cut);
     drop(stick);
     assert_let_go(&cut);
     assert_eq!(digest(&cut), before, "looking must not replay the journal");
@@ -388,7 +436,8 @@ fn a_journal_is_replayed_for_writing_only() {
     drop(stick);
     assert_let_go(&cut);
     run("e2fsck", &["-fn", cut.to_str().unwrap()]);
-    assert!(Stick::open(&cut, Access::Read).unwrap().clean());
+    let stick = Stick::open(&cut, Access::Read).unwrap();
+    assert_eq!(stick.left(), Left::InOrder);
 }
 
 /// Held by `losetup` as long as it lives; mounted where asked.

@@ -92,6 +92,7 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     let start = Instant::now();
     let jobs = Jobs::begin(console)?;
     let opened = Opened::new(&args.stick, Access::Write, &args.expect)?;
+    opened.stick().lets_files_grow()?;
     let target = opened.target();
     // What the running kernel holds is left alone: it gave up or lent nothing that could come back now.
     if opened.used() == Use::AtRest {

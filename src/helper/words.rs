@@ -101,6 +101,20 @@ fn on(running: bool, error: &Error) -> Said {
         ),
         Error::Denied { .. } => denied(),
         Error::ReadOnly { .. } => read_only(),
+        Error::Unchecked => said(
+            gettext(
+                "The stick was pulled out or cut off while it was written, and not put in order since.",
+            ),
+            gettext("Have its file system checked, in Disks or by e2fsck, and try again."),
+        ),
+        Error::NoJournal => said(
+            gettext(
+                "The stick's file system has no journal, so a power cut could lose a file that is made longer.",
+            ),
+            gettext(
+                "Refresh the stick, which makes room, or have a journal added to it first (tune2fs -j).",
+            ),
+        ),
         Error::Missing { program, package } => said(
             fill(
                 &gettext("The program {program} is not installed."),
@@ -341,7 +355,7 @@ fn input_output(running: bool, source: &io::Error) -> Said {
         let hint = match running {
             true => look_from_another(),
             false => gettext(
-                "Open it once in the file manager, which puts it in order, unmount it, and try again.",
+                "Open it once in the file manager, which puts it in order, unmount it, and try again; if that does not help, have its file system checked, in Disks or by e2fsck.",
             ),
         };
         return said(
@@ -446,6 +460,8 @@ mod tests {
             Error::ReadOnly {
                 detail: String::new(),
             },
+            Error::Unchecked,
+            Error::NoJournal,
             Error::Missing {
                 program: "mke2fs",
                 package: "e2fsprogs",

@@ -33,3 +33,4 @@ pub(crate) use mount::{Detached, squashfs};
 pub use mounts::Mount;
 pub use open::{FINISH_WISH, Stick};
 pub use reach::Caller;
+pub use superblock::Left;

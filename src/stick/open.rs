@@ -6,7 +6,7 @@ use super::layout::LIVE_OS;
 use super::lock::Lock;
 use super::mount::{Access, Kept};
 use super::reach::{self, Caller, Facts, Found};
-use super::superblock::Kind;
+use super::superblock::{Kind, Left};
 use crate::error::{Doing, Error, Part, Result};
 use crate::storage::{DiskFolder, Folder};
 use rustix::fs::{Access as Right, AtFlags};
@@ -76,6 +76,13 @@ impl Stick {
             let detail = "the stick's file system is ISO 9660, which cannot be written";
             return Err(Error::unsupported(Part::Disk, detail));
         }
+        if self.facts.left == Left::Unseen && !self.booted && self.lets_files_grow().is_err() {
+            let detail = "its ext4 has no journal: only while it is mounted nowhere can it be seen \
+                          whether it is in order";
+            return Err(Error::ReadOnly {
+                detail: detail.to_owned(),
+            });
+        }
         self.locks.push(Lock::folder(&self.live_os)?);
         let rights = Right::WRITE_OK | Right::EXEC_OK;
         rustix::fs::accessat(self.live_os.handle(), ".", rights, AtFlags::EACCESS).map_err(
@@ -89,6 +96,17 @@ impl Stick {
             },
         )?;
         self.check_again()
+    }
+
+    /// To be called before a file of it is made longer: an error where its own file system is an ext4 without a
+    /// journal.
+    pub fn lets_files_grow(&self) -> Result<()> {
+        let ext4 = self.facts.at_root && self.facts.driver.starts_with("ext");
+        let doing = "asking about the stick's file system";
+        match ext4 && !self.live_os.shortens_at_once().doing(doing)? {
+            true => Err(Error::NoJournal),
+            false => Ok(()),
+        }
     }
 
     /// Who else uses it, asked anew.
@@ -206,10 +224,10 @@ impl Stick {
         self.booted && self.host.path(wish).exists()
     }
 
-    /// Whether its file system was left in order. If not, and it was opened to look
-    /// only, its latest changes may not be seen: its journal was not replayed.
-    pub fn clean(&self) -> bool {
-        self.facts.clean
+    /// How its file system was left. If it was cut, and the stick was opened to look only, its latest changes may
+    /// not be seen: its journal was not replayed.
+    pub fn left(&self) -> Left {
+        self.facts.left
     }
 }
 

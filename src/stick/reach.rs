@@ -16,7 +16,7 @@ use super::layout::LIVE_OS;
 use super::lock::Lock;
 use super::mount::{self, Access, Kept};
 use super::mounts::{INITRAMFS, Mount};
-use super::superblock::{self, Kind};
+use super::superblock::{self, Kind, Left};
 use super::table::{self, Partition};
 use crate::error::{Doing, Error, Part, Result};
 use crate::storage::{DiskFile, DiskFolder, ReadAt};
@@ -61,7 +61,7 @@ pub(super) struct Facts {
     pub name: Name,
     /// Whether LiveOS lies at its root.
     pub at_root: bool,
-    pub clean: bool,
+    pub left: Left,
 }
 
 /// A file system with a stick on it, perhaps.
@@ -157,7 +157,7 @@ impl Caller {
                 driver: mount.map_or_else(|| "unknown".to_owned(), |m| m.file_system.clone()),
                 name,
                 at_root,
-                clean: true,
+                left: Left::Unseen,
             },
         })
     }
@@ -201,7 +201,7 @@ impl Caller {
                         detail: "the device is write-protected".to_owned(),
                     });
                 }
-                writable(found.kind)?;
+                writable(&found)?;
                 self.unheld(Wanted {
                     devices: std::iter::once(device)
                         .chain(self.host.disk(device))
@@ -247,7 +247,7 @@ impl Caller {
                 driver: driver.to_owned(),
                 name: self.host.name(device),
                 at_root: true,
-                clean: true,
+                left: Left::Unseen,
             },
         })
     }
@@ -320,7 +320,7 @@ impl Caller {
             return Err(unknown(None));
         };
         if access == Access::Write {
-            writable(found.kind)?;
+            writable(&found)?;
         }
         let (offset, length) = (part.offset, part.length);
         let mounted = mount::window(disk.file(), offset, length, found.kind, access)?;
@@ -384,7 +384,7 @@ fn facts(found: &superblock::FileSystem, device: Device) -> Facts {
             uuid: found.uuid.clone(),
         },
         at_root: true,
-        clean: found.clean,
+        left: found.left,
     }
 }
 
@@ -403,8 +403,9 @@ pub(super) fn is_node(named: &Path) -> bool {
                 .is_some_and(|by| !by.contains('/')))
 }
 
-fn writable(kind: Kind) -> Result<()> {
-    match kind {
+fn writable(found: &superblock::FileSystem) -> Result<()> {
+    match found.kind {
+        Kind::Fat | Kind::Ext if found.left == Left::Unchecked => Err(Error::Unchecked),
         Kind::Fat | Kind::Ext => Ok(()),
         Kind::Iso => Err(Error::unsupported(
             Part::Disk,

@@ -12,6 +12,8 @@ use std::io;
 const HEAD: usize = 4096;
 /// ext4's superblock lies here.
 const EXT: usize = 1024;
+/// s_feature_compat: it has a journal.
+const HAS_JOURNAL: u64 = 0x4;
 /// ISO 9660's primary volume descriptor lies here.
 const ISO: u64 = 32768;
 /// A FAT folder holds at most this many entries of 32 bytes (2 MiB).
@@ -50,10 +52,25 @@ pub struct FileSystem {
     pub label: Option<String>,
     /// Its UUID or serial number as blkid gives it.
     pub uuid: Option<String>,
-    /// Whether it was unmounted in order: no journal to replay, no dirty bit.
-    pub clean: bool,
+    /// How it was left.
+    pub left: Left,
     /// Used bytes by its superblock's counters (ext4 only).
     pub used: Option<Bytes>,
+}
+
+/// How a file system was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Unmounted in order: no journal to replay, no dirty bit.
+    InOrder,
+    /// Cut off while it was written. Of ext4, the journal puts that right as soon as it is mounted to write; FAT
+    /// has nothing that could.
+    Cut,
+    /// An ext4 that was cut off and has no journal, or that noted an error: what it takes for free may be in
+    /// use, until its checker has been over it.
+    Unchecked,
+    /// Others have it mounted: it cannot be seen any more.
+    Unseen,
 }
 
 /// What the first bytes of a file are, other than a file system that we read.
@@ -149,12 +166,18 @@ fn ext(head: &[u8], size: Bytes) -> Option<FileSystem> {
         .and_then(|_| blocks.checked_sub(free))
         .map(|used| Bytes(used * block));
     let uuid = &sb[0x68..0x78];
+    let (state, journal) = (le16(sb, 0x3a), le32(sb, 0x5c) & HAS_JOURNAL != 0);
+    let (in_order, errors) = (state & 1 == 1, state & 2 == 2);
     Some(FileSystem {
         kind: Kind::Ext,
         label: text(&sb[0x78..0x88]),
         uuid: uuid.iter().any(|byte| *byte != 0).then(|| dashed(uuid)),
-        // RECOVER: the journal holds what the file system does not yet.
-        clean: incompat & 0x4 == 0 && le16(sb, 0x3a) & 1 == 1,
+        left: match in_order {
+            _ if errors || !journal && !in_order => Left::Unchecked,
+            // RECOVER: the journal holds what the file system does not yet.
+            true if incompat & 0x4 == 0 => Left::InOrder,
+            _ => Left::Cut,
+        },
         used,
     })
 }
@@ -185,7 +208,7 @@ fn iso(source: &dyn ReadAt, size: Bytes) -> io::Result<Option<FileSystem>> {
         label: text(&volume[40..72]),
         // The time of modification, else of creation.
         uuid: date(830).or_else(|| date(813)),
-        clean: true,
+        left: Left::InOrder,
         used: None,
     }))
 }
@@ -313,7 +336,10 @@ fn fat(source: &dyn ReadAt, head: &[u8], size: Bytes) -> io::Result<Option<FileS
         label,
         uuid: (named[..4] != [0; 4]).then_some(serial),
         // Linux marks a mounted FAT here (fs/fat/inode.c, fat_set_state).
-        clean: head[fat.named - 2] & 1 == 0,
+        left: match head[fat.named - 2] & 1 {
+            0 => Left::InOrder,
+            _ => Left::Cut,
+        },
         used: None,
     }))
 }
@@ -389,15 +415,22 @@ mod tests {
         for extra in [&["-b", "1024"][..], &["-b", "4096", "-O", "^has_journal"]] {
             let mut arguments = vec!["-q", "-F", "-L", "SOAS stick", "-U", uuid];
             arguments.extend(extra);
-            let Some(image) = made(8 << 20, "mkfs.ext4", &arguments) else {
+            let Some(mut image) = made(8 << 20, "mkfs.ext4", &arguments) else {
                 return;
             };
             let file_system = found(&image);
             assert_eq!(file_system.kind, Kind::Ext);
             assert_eq!(file_system.label.as_deref(), Some("SOAS stick"));
             assert_eq!(file_system.uuid.as_deref(), Some(uuid));
-            assert!(file_system.clean);
+            assert_eq!(file_system.left, Left::InOrder);
             assert!((1 << 15..8 << 20).contains(&file_system.used.unwrap().0));
+            let mut left = |state| {
+                image[EXT + 0x3a] = state;
+                found(&image).left
+            };
+            assert_eq!(left(3), Left::Unchecked);
+            let journal = !extra.contains(&"^has_journal");
+            assert_eq!(left(0), if journal { Left::Cut } else { Left::Unchecked });
             let short = identify(&image[..3000].to_vec()).unwrap();
             assert_eq!(short.and_then(|found| found.used), None);
         }
@@ -414,10 +447,10 @@ mod tests {
             assert_eq!(file_system.kind, Kind::Fat, "{bits}");
             assert_eq!(file_system.label.as_deref(), Some("SOAS"));
             assert_eq!(file_system.uuid.as_deref(), Some("12AB-34CD"));
-            assert!(file_system.clean);
+            assert_eq!(file_system.left, Left::InOrder);
             let state = if bits == "32" { 65 } else { 37 };
             image[state] |= 1;
-            assert!(!found(&image).clean);
+            assert_eq!(found(&image).left, Left::Cut);
             // Without the mark before it.
             image[state + 1] = 0;
             assert_eq!(found(&image).uuid.as_deref(), Some("12AB-34CD"));

@@ -58,11 +58,11 @@ pub fn disk(bytes: &Arc<Vec<u8>>) -> Verdict {
     if let Some(found) = superblock::identify(disk)? {
         ensure!(found.used.is_none_or(|used| used.0 <= size), "{found:?}");
         ends.push(format!(
-            "{:?} {} {} {}",
+            "{:?} {} {} {:?}",
             found.kind,
             found.label.is_some(),
             found.uuid.is_some(),
-            found.clean
+            found.left
         ));
     }
     ends.push(format!("{:?}", superblock::magic(disk)?));

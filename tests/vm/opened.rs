@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use sugar_cellar::error::ErrorKind;
 use sugar_cellar::overlay::live;
 use sugar_cellar::protocol::OverlayState;
-use sugar_cellar::stick::{Access, ImageContent, InUse, Overlay, Stick, find};
+use sugar_cellar::stick::{Access, ImageContent, InUse, Left, Overlay, Stick, find};
 use sugar_cellar::storage::{Folder, ReadAt, Storage};
 
 /// What is to be looked at in the guest.
@@ -251,7 +251,7 @@ fn look_and_write(path: &str, whole: &str) {
     assert_eq!(stick.file_system(), "vfat", "{path}");
     assert_eq!(stick.label(), Some("SOAS"));
     assert_eq!(stick.uuid(), Some("12AB-34CD"));
-    assert!(stick.clean() && !stick.booted());
+    assert!(stick.left() == Left::InOrder && !stick.booted());
     assert_eq!(overlay(&stick), OVERLAY);
     assert!(stick.folder().create("x").is_err());
     assert_eq!(mountinfo(), mounts);
@@ -285,10 +285,8 @@ fn look_and_write(path: &str, whole: &str) {
     stick.folder().sync().unwrap();
     assert_eq!(mountinfo(), mounts);
     drop(stick);
-    assert!(
-        open(path, Access::Read).clean(),
-        "{path}: not let go in order"
-    );
+    let left = open(path, Access::Read).left();
+    assert_eq!(left, Left::InOrder, "{path}: not let go in order");
 }
 
 fn unmounted() {

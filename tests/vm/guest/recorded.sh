@@ -13,6 +13,7 @@ fill() {
 # All of the narrow stick's overlay is set aside, as livecd-tools do it.
 fill ext4-narrow shortened_overlay
 fill ext4-full scratch
+fill bare-full scratch
 fill fat-full scratch
 
 sectors() {

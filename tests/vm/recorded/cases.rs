@@ -20,7 +20,10 @@ use sugar_cellar::tidy;
 use sugar_cellar::units::Bytes;
 
 /// The sticks' file systems, as the cases name them.
-pub const FORMATS: [&str; 2] = ["ext4", "fat"];
+pub const FORMATS: [&str; 3] = ["ext4", BARE, FAT];
+/// ext4 without a journal.
+const BARE: &str = "bare";
+pub const FAT: &str = "fat";
 
 /// How a stick is before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl Before {
         }
     }
 
-    /// FAT lends nothing of the overlay.
+    /// What has no journal lends nothing of the overlay.
     fn is_on(self, format: &str) -> bool {
         self != Before::Narrow || format == "ext4"
     }
@@ -154,11 +157,18 @@ impl Case {
         let of = |format| OPERATIONS.map(|operation| Case { format, operation });
         let all = FORMATS.into_iter().flat_map(of);
         all.filter(|case| case.operation.before.is_on(case.format))
+            // Refused there.
+            .filter(|case| (case.format, case.operation.name) != (BARE, "enlarge"))
     }
 
     /// Its name.
     pub fn name(&self) -> String {
         format!("{}-{}", self.format, self.operation.name)
+    }
+
+    /// Its overlay's name.
+    pub fn overlay(&self) -> String {
+        kind(self.format).overlay()
     }
 
     /// The file with the stick that it is done to.
@@ -170,6 +180,13 @@ impl Case {
     pub fn scratch(&self) -> Option<String> {
         let replaces = self.operation.before == Before::Full;
         replaces.then(|| scratch(&self.stick()))
+    }
+}
+
+fn kind(format: &str) -> Format {
+    match format {
+        FAT => Format::Fat32,
+        _ => Format::Ext4,
     }
 }
 
@@ -209,12 +226,18 @@ pub fn make(place: &Path, data: &Path) {
             let file = File::options().write(true).open(&overlay).unwrap();
             file.set_len(long << 20).unwrap();
         }
-        for (name, format) in FORMATS.iter().zip([Format::Ext4, Format::Fat32]) {
+        for name in FORMATS {
             if !before.is_on(name) {
                 continue;
             }
             let stick = stick(name, before);
+            let format = kind(name);
             Disk::holding(&data.join(&stick), format, mebibytes, &files, &overlay);
+            if name == BARE {
+                run(Command::new("tune2fs")
+                    .args(["-O", "^has_journal"])
+                    .arg(data.join(&stick)));
+            }
             if before == Before::Full {
                 if format == Format::Ext4 {
                     // What is free is free for anybody.

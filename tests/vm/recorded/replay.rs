@@ -1,9 +1,10 @@
 //! Goes through the states that a cut may leave of what was recorded.
 
-use super::cases::{self, Case, Found, Operation};
+use super::cases::{self, Case, Found};
 use super::states::Recording;
 use crate::harness::run;
 use crate::model::learner::Learner;
+use rustix::io::Errno;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use sugar_cellar::storage::fault::Random;
 use sugar_cellar::storage::{DiskFolder, Folder, ReadAt};
 
 /// EBADMSG and EUCLEAN: a checksum is wrong, or metadata contradicts itself.
-const TORN: [Option<i32>; 2] = [Some(74), Some(117)];
+const TORN: [Errno; 2] = [Errno::BADMSG, Errno::UCLEAN];
 
 /// Cuts every command that was recorded on a stick of `format`, by what is in `folder`, several at once; tells how often.
 ///
@@ -55,22 +56,30 @@ fn cut(folder: &Path, case: &Case, wanted: usize) -> String {
     let chosen = recording.choose(wanted);
     let place = tempfile::tempdir().unwrap();
     let stick = place.path().join("stick");
-    let (mut shared, mut stopped, mut mended) = (0, 0, 0);
+    let (mut shared, mut stopped, mut mended, mut torn) = (0, 0, 0, 0);
     for (number, &(calls, seed)) in chosen.iter().enumerate() {
         let (state, scratch) = recording.state(calls, seed);
         put(&stick, &state);
-        mended += u64::from(mend(&stick));
+        let known = format!("{name}, after request {calls}, seed {seed}");
+        match mend(&stick, case, &learner) {
+            Ok(None) => {}
+            Ok(Some(started)) => {
+                mended += 1;
+                torn += u64::from(!started);
+            }
+            Err(what) => panic!("{known}: {what}"),
+        }
         let scratch = (!scratch.is_empty()).then(|| Scratch::mount(place.path(), &scratch));
         let scratch = scratch.as_ref();
-        match live_on(&stick, scratch, &case.operation, &learner, number as u64) {
+        match live_on(&stick, scratch, case, &learner, number as u64) {
             Ok(Lived::On) => {}
             Ok(Lived::WithSharedChain) => shared += 1,
             Ok(Lived::WithoutImage) => stopped += 1,
-            Err(what) => panic!("{name}, after request {calls}, seed {seed}: {what}"),
+            Err(what) => panic!("{known}: {what}"),
         }
     }
     format!(
-        "cut: {name}: {} requests, {} states, {shared} with two names for one image, {stopped} that did not start, {mended} mended by e2fsck\n",
+        "cut: {name}: {} requests, {} states, {shared} with two names for one image, {stopped} that did not start, {mended} mended by e2fsck, {torn} of them so as to start\n",
         recording.requests.len(),
         chosen.len()
     )
@@ -115,25 +124,53 @@ fn put(stick: &Path, state: &[u8]) {
 /// open in other threads.
 static OPEN: RwLock<()> = RwLock::new(());
 
-/// What ext4 itself does not promise: its own superblock and its journal's are longer than a sector,
-/// and torn, they are not mounted. Its checker mends them.
-fn mend(stick: &Path) -> bool {
+/// What ext4 itself does not promise, and its checker mends. Its own superblock and its journal's are longer
+/// than a sector, and torn, they are not mounted. Without a journal, a folder may be torn as well; what starts
+/// has everything, but we write nothing to it before it was checked.
+///
+/// Gives whether it started before, if it was mended.
+fn mend(stick: &Path, case: &Case, learner: &Learner) -> std::result::Result<Option<bool>, String> {
     let opened = {
         let _open = OPEN.read().unwrap();
         Stick::open(stick, Access::Write).map(drop)
     };
-    match opened {
+    let started = match opened {
         Err(Error::Damaged { part, detail })
             if part == Part::Disk && detail.contains("ext4: Bad message") =>
         {
-            let _alone = OPEN.write().unwrap();
-            let checked = Command::new("e2fsck").arg("-fy").arg(stick).output();
-            // 1: errors were corrected.
-            assert_eq!(checked.unwrap().status.code(), Some(1));
-            true
+            false
         }
-        _ => false,
+        Err(Error::Unchecked) => {
+            let _open = OPEN.read().unwrap();
+            match starts_unchecked(stick, case, learner) {
+                Ok(()) => true,
+                Err(what) if TORN.iter().any(|torn| what.contains(&torn.to_string())) => false,
+                Err(what) => return Err(format!("not yet checked: {what}")),
+            }
+        }
+        _ => return Ok(None),
+    };
+    let _alone = OPEN.write().unwrap();
+    let checked = Command::new("e2fsck").arg("-fy").arg(stick).output();
+    // 1: errors were corrected.
+    assert!(matches!(checked.unwrap().status.code(), Some(0 | 1)));
+    Ok(Some(started))
+}
+
+fn starts_unchecked(
+    stick: &Path,
+    case: &Case,
+    learner: &Learner,
+) -> std::result::Result<(), String> {
+    let stick = Stick::open(stick, Access::Read).map_err(|error| error.to_string())?;
+    let target = Target {
+        folder: stick.folder(),
+        overlay: &case.overlay(),
+    };
+    if note::image_is_gone(target.folder).map_err(|error| error.to_string())? {
+        return Ok(());
     }
+    use_stick(target, &mut learner.clone(), 0, &mut Random::new(0))
 }
 
 /// How a stick was found that has everything.
@@ -149,7 +186,7 @@ enum Lived {
 fn live_on(
     stick: &Path,
     scratch: Option<&Scratch>,
-    operation: &Operation,
+    case: &Case,
     learner: &Learner,
     seed: u64,
 ) -> std::result::Result<Lived, String> {
@@ -159,18 +196,13 @@ fn live_on(
     match Stick::open(stick, Access::Read).and_then(|stick| status::look(&stick)) {
         Ok(_) | Err(Error::Replacing { .. }) => {}
         // Torn metadata, which ext4's journal mends as soon as anybody mounts the stick to write.
-        Err(Error::Io { source, .. }) if TORN.contains(&source.raw_os_error()) => {}
+        Err(Error::Io { source, .. })
+            if Errno::from_io_error(&source).is_some_and(|errno| TORN.contains(&errno)) => {}
         Err(error) => return Err(format!("looking: {error}")),
     }
     let stick = Stick::open(stick, Access::Write).map_err(|error| format!("opening: {error}"))?;
     let folder = stick.folder();
-    let overlay = folder
-        .entries()
-        .unwrap()
-        .into_iter()
-        .map(|entry| entry.name)
-        .find(|name| name.starts_with("overlay"))
-        .ok_or("no overlay")?;
+    let overlay = case.overlay();
     let target = Target {
         folder,
         overlay: &overlay,
@@ -195,7 +227,7 @@ fn live_on(
         target,
         scratch: scratch.as_ref(),
     };
-    match (operation.next)(&found) {
+    match (case.operation.next)(&found) {
         Err(Error::Damaged {
             part: Part::Disk, ..
         }) if stick.file_system() == "vfat" => {
@@ -244,10 +276,11 @@ fn use_stick(
         .reader(4)
         .read_at(&mut inner, 0)
         .map_err(|error| error.to_string())?;
-    let store = target
-        .folder
-        .open_writable(target.overlay)
-        .map_err(|error| error.to_string())?;
+    let store = match saves {
+        0 => target.folder.open(target.overlay),
+        _ => target.folder.open_writable(target.overlay),
+    };
+    let store = store.map_err(|error| error.to_string())?;
     learner.find_all(&store, &inner)?;
     if saves > 0 {
         learner

@@ -35,6 +35,17 @@ pub enum Format {
     Partition,
 }
 
+impl Format {
+    /// The overlay's name in LiveOS.
+    pub fn overlay(self) -> String {
+        let uuid = match self {
+            Format::Ext4 => EXT4_UUID,
+            Format::Fat32 | Format::Partition => "1234-ABCD",
+        };
+        format!("overlay-STICK-{uuid}")
+    }
+}
+
 /// A disk for a guest that is a stick.
 #[derive(Debug)]
 pub struct Disk {
@@ -142,11 +153,7 @@ impl Disk {
 
     /// The overlay's name in LiveOS.
     pub fn overlay(&self) -> String {
-        let uuid = match self.format {
-            Format::Ext4 => EXT4_UUID,
-            Format::Fat32 | Format::Partition => "1234-ABCD",
-        };
-        format!("overlay-STICK-{uuid}")
+        self.format.overlay()
     }
 
     /// A copy of a file in LiveOS, beside the disk.
