@@ -4,8 +4,10 @@ use super::contracts::{Does, taking};
 use super::helper::{Place, everything, run};
 use backhand::{FilesystemWriter, NodeHeader};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::Command;
 
 fn status(place: &Place) -> Value {
     let ran = run([
@@ -214,4 +216,62 @@ fn an_overlay_of_another_stick() {
         assert_eq!(ran.code, 3, "{verb}: {ran:?}");
     }
     assert!(everything(place.path()) == before);
+}
+
+/// It is not written before it is in order, and nothing on it is made longer.
+#[test]
+fn an_ext4_without_a_journal() {
+    const UUID: &str = "5475d33f-0000-4000-8000-000000000001";
+    if !rustix::process::geteuid().is_root() || !Path::new("/dev/loop-control").exists() {
+        eprintln!("SKIPPED: needs root and loop devices");
+        return;
+    }
+    let place = Place::new();
+    let overlay = format!("overlay-PRACTICE-{UUID}");
+    fs::rename(place.overlay(), place.overlay().with_file_name(overlay)).unwrap();
+    let image = place.path().join("stick.img");
+    File::create(&image).unwrap().set_len(96 << 20).unwrap();
+    let run_on = |tool: &str, arguments: &[&OsStr]| {
+        let mut command = Command::new(tool);
+        command.args(arguments).arg(&image);
+        assert!(command.output().unwrap().status.success(), "{command:?}");
+    };
+    let options = format!("-q -F -O ^has_journal -L PRACTICE -U {UUID} -d");
+    let options = options.split(' ').map(OsStr::new);
+    let stick = place.stick();
+    let options: Vec<&OsStr> = options.chain([stick.as_os_str()]).collect();
+    run_on("mkfs.ext4", &options);
+
+    let asked = |verb: &str| {
+        let contract = taking().find(|contract| contract.verb == verb).unwrap();
+        let ran = contract.on(&image, true);
+        (ran.code, ran.json().pop().unwrap())
+    };
+    let (code, refused) = asked("enlarge");
+    assert_eq!((code, &refused["code"]), (1, &"unsupported".into()));
+    let (code, plan) = asked("plan");
+    assert_eq!((code, &plan["refusals"]), (0, &Value::Array(Vec::new())));
+    let (_, checked) = asked("check");
+    assert_eq!(checked["findings"], Value::Array(Vec::new()));
+
+    // As a cut leaves it.
+    run_on(
+        "debugfs",
+        &["-w", "-R", "set_super_value state 0"].map(OsStr::new),
+    );
+    let before = fs::read(&image).unwrap();
+    let (code, plan) = asked("plan");
+    assert_eq!((code, &plan["refusals"][0]["code"]), (3, &"damaged".into()));
+    let (code, checked) = asked("check");
+    assert_eq!((code, &checked["findings"][0]["part"]), (0, &"disk".into()));
+    for contract in taking().filter(|contract| contract.does == Does::Change) {
+        let (code, refused) = asked(contract.verb);
+        assert_eq!(
+            (code, &refused["code"]),
+            (1, &"damaged".into()),
+            "{}",
+            contract.verb
+        );
+    }
+    assert!(fs::read(&image).unwrap() == before);
 }
