@@ -161,10 +161,13 @@ pub enum Error {
         /// What says so.
         detail: String,
     },
-    /// The stick's ext4 was cut off and has no journal, or it noted an error, and its checker has not been over
+    /// The stick's ext4 noted an error, or was cut off and has no journal, and its checker has not been over
     /// it since: what it takes for free may be in use.
     #[error("the stick's file system has to be checked (e2fsck) before it is written")]
     Unchecked,
+    /// The stick's ext4 has no journal and is mounted: whether it was left in order cannot be seen any more.
+    #[error("without a journal, it cannot be seen of a mounted ext4 whether it is in order")]
+    Unseen,
     /// A file of the stick was to become longer, and its ext4 has no journal: where that takes a new block for
     /// the list of the file's blocks, a cut may leave it without the old list and the new one.
     #[error("no file may become longer on an ext4 without a journal")]
@@ -258,7 +261,7 @@ impl Error {
             }
             Error::Unsupported { .. } | Error::NoJournal => ErrorKind::Unsupported,
             Error::Damaged { .. } | Error::Unchecked => ErrorKind::Damaged,
-            Error::Busy { .. } => ErrorKind::Busy,
+            Error::Busy { .. } | Error::Unseen => ErrorKind::Busy,
             Error::Refused { .. }
             | Error::Waiting
             | Error::Another { .. }

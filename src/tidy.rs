@@ -71,6 +71,6 @@ pub fn stick<F: Folder>(
         || guard.still_ours(),
         progress,
     )?;
-    size::leave_trap(&store, &tidied.list);
+    size::leave_trap(target.folder, &store, &tidied.list);
     Ok(tidied)
 }

@@ -257,10 +257,7 @@ fn only_with_a_journal_a_files_length_is_changed() {
             } else {
                 // Nobody can see any more whether it was left in order.
                 let refused = Stick::open(path, Access::Write).err();
-                assert!(
-                    matches!(refused, Some(Error::ReadOnly { .. })),
-                    "{refused:?}"
-                );
+                assert!(matches!(refused, Some(Error::Unseen)), "{refused:?}");
             }
         }
     }
@@ -378,6 +375,31 @@ fn what_has_no_journal_is_checked_before_it_is_written() {
         "debugfs",
         &[&state[..], &[wrong.to_str().unwrap()]].concat(),
     );
+    // Where it is mounted, the driver tells that it noted an error.
+    let mut device = Device::new(&wrong, &[]);
+    run(
+        "debugfs",
+        &[
+            "-w",
+            "-R",
+            "set_super_value error_count 2",
+            wrong.to_str().unwrap(),
+        ],
+    );
+    let point = device.mount("rw");
+    for path in [&*point, Path::new(&device.node)] {
+        let refused = Stick::open(path, Access::Write).err();
+        assert!(matches!(refused, Some(Error::Unchecked)), "{refused:?}");
+    }
+    device.unmount();
+    drop(device);
+    // Held by another run, it is in use and not in disorder.
+    let device = Device::new(&path, &[]);
+    let held = Stick::open(Path::new(&device.node), Access::Write).unwrap();
+    let refused = kind_of(Path::new(&device.node), Access::Write);
+    assert_eq!(refused, ErrorKind::Busy);
+    drop(held);
+    drop(device);
     for path in [&cut, &wrong] {
         let before = digest(path);
         assert_eq!(left(path), Left::Unchecked);

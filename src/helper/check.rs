@@ -13,7 +13,7 @@ use crate::progress::Progress;
 use crate::protocol::{Event, Finding, Stage, Weight};
 use crate::squash::Image;
 use crate::status;
-use crate::stick::{Access, Left, Stick};
+use crate::stick::{Access, Stick};
 use crate::storage::Folder;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -90,13 +90,11 @@ fn everything(stick: &Stick, findings: &mut Vec<Finding>, progress: &dyn Progres
             ),
         });
     }
-    if stick.left() == Left::Unchecked {
-        findings.push(Finding {
-            part: Part::Disk,
-            weight: Weight::Note,
-            detail: Error::Unchecked.to_string(),
-        });
-    }
+    findings.extend(stick.doubt()?.map(|doubt| Finding {
+        part: Part::Disk,
+        weight: Weight::Note,
+        detail: doubt.to_string(),
+    }));
     let overlay = seen.layout.snapshot()?.name.clone();
     let folder = stick.folder();
     let file = folder

@@ -8,7 +8,7 @@ use super::{STICK, named, tell, words};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::protocol::{Plan, Refusal, Stage};
-use crate::stick::{Access, InUse, Left};
+use crate::stick::{Access, InUse};
 use crate::storage::DiskFolder;
 use std::path::PathBuf;
 
@@ -63,9 +63,7 @@ pub fn draw<'f>(
         .plan(opened.target(), scratch, opened.used(), threads, progress)?
         .sampled()?;
     let mut refusals: Vec<Refusal> = plan.obstacle().map(refusal).into_iter().collect();
-    if opened.stick().left() == Left::Unchecked {
-        refusals.push(refusal(&Error::Unchecked));
-    }
+    refusals.extend(opened.stick().doubt()?.as_ref().map(refusal));
     refusals.extend(in_the_way(opened)?.as_ref().map(refusal));
     Ok(Plan {
         kernels: plan.kernels(opened.stick().kernels(), progress)?,

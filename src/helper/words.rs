@@ -103,9 +103,22 @@ fn on(running: bool, error: &Error) -> Said {
         Error::ReadOnly { .. } => read_only(),
         Error::Unchecked => said(
             gettext(
-                "The stick was pulled out or cut off while it was written, and not put in order since.",
+                "The stick was cut off while it was written, or its file system noted an error, and nobody has put it in order since.",
             ),
-            gettext("Have its file system checked, in Disks or by e2fsck, and try again."),
+            gettext("Have its file system repaired (in Disks, or by e2fsck -f), and try again."),
+        ),
+        Error::Unseen => said(
+            gettext(
+                "The stick's file system has no journal, so nobody can see while it is mounted whether it is in order.",
+            ),
+            match running {
+                true => gettext(
+                    "Shut the computer down and refresh the stick from another one, where you can have a journal added to it as well (tune2fs -j).",
+                ),
+                false => {
+                    gettext("Unmount it in the file manager, leave it plugged in, and try again.")
+                }
+            },
         ),
         Error::NoJournal => said(
             gettext(
@@ -355,7 +368,7 @@ fn input_output(running: bool, source: &io::Error) -> Said {
         let hint = match running {
             true => look_from_another(),
             false => gettext(
-                "Open it once in the file manager, which puts it in order, unmount it, and try again; if that does not help, have its file system checked, in Disks or by e2fsck.",
+                "Open it once in the file manager, which puts it in order, unmount it, and try again; if that does not help, have its file system repaired (in Disks, or by e2fsck -f).",
             ),
         };
         return said(
@@ -461,6 +474,7 @@ mod tests {
                 detail: String::new(),
             },
             Error::Unchecked,
+            Error::Unseen,
             Error::NoJournal,
             Error::Missing {
                 program: "mke2fs",

@@ -147,6 +147,14 @@ impl Host {
         self.claimed(device) && self.holders(device).is_empty()
     }
 
+    /// Whether the ext4 that is mounted from a device has noted an error since it was last checked
+    /// (fs/ext4/sysfs.c, errors_count).
+    pub(super) fn noted_errors(&self, device: Device) -> bool {
+        let name = self.device_name(device).unwrap_or_default();
+        let count = self.text(format!("sys/fs/ext4/{name}/errors_count"));
+        count.is_some_and(|count| count != "0")
+    }
+
     /// A block device's length.
     pub fn size(&self, device: Device) -> Option<Bytes> {
         let sectors = self.text(self.block(device).join("size"))?;

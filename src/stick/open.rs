@@ -76,12 +76,8 @@ impl Stick {
             let detail = "the stick's file system is ISO 9660, which cannot be written";
             return Err(Error::unsupported(Part::Disk, detail));
         }
-        if self.facts.left == Left::Unseen && !self.booted && self.lets_files_grow().is_err() {
-            let detail = "its ext4 has no journal: only while it is mounted nowhere can it be seen \
-                          whether it is in order";
-            return Err(Error::ReadOnly {
-                detail: detail.to_owned(),
-            });
+        if let Some(doubt) = self.doubt()? {
+            return Err(doubt);
         }
         self.locks.push(Lock::folder(&self.live_os)?);
         let rights = Right::WRITE_OK | Right::EXEC_OK;
@@ -101,12 +97,25 @@ impl Stick {
     /// To be called before a file of it is made longer: an error where its own file system is an ext4 without a
     /// journal.
     pub fn lets_files_grow(&self) -> Result<()> {
-        let ext4 = self.facts.at_root && self.facts.driver.starts_with("ext");
-        let doing = "asking about the stick's file system";
-        match ext4 && !self.live_os.shortens_at_once().doing(doing)? {
+        match self.facts.at_root && !self.grows_safely()? {
             true => Err(Error::NoJournal),
             false => Ok(()),
         }
+    }
+
+    fn grows_safely(&self) -> Result<bool> {
+        let doing = "asking about the stick's file system";
+        self.live_os.grows_safely().doing(doing)
+    }
+
+    /// What keeps everybody from writing to its file system until it was checked.
+    pub fn doubt(&self) -> Result<Option<Error>> {
+        Ok(match self.facts.left {
+            _ if !self.facts.at_root => None,
+            Left::Unchecked => Some(Error::Unchecked),
+            Left::Unseen if !self.grows_safely()? => Some(Error::Unseen),
+            _ => None,
+        })
     }
 
     /// Who else uses it, asked anew.

@@ -157,7 +157,7 @@ impl Caller {
                 driver: mount.map_or_else(|| "unknown".to_owned(), |m| m.file_system.clone()),
                 name,
                 at_root,
-                left: Left::Unseen,
+                left: self.mounted_left(device),
             },
         })
     }
@@ -199,6 +199,11 @@ impl Caller {
                 if self.host.write_protected(device) {
                     return Err(Error::ReadOnly {
                         detail: "the device is write-protected".to_owned(),
+                    });
+                }
+                if found.left == Left::Unchecked && self.host.out_of_sight(device) {
+                    return Err(Error::Busy {
+                        detail: in_use::OUT_OF_SIGHT.to_owned(),
                     });
                 }
                 writable(&found)?;
@@ -247,9 +252,16 @@ impl Caller {
                 driver: driver.to_owned(),
                 name: self.host.name(device),
                 at_root: true,
-                left: Left::Unseen,
+                left: self.mounted_left(device),
             },
         })
+    }
+
+    fn mounted_left(&self, device: Device) -> Left {
+        match self.host.noted_errors(device) {
+            true => Left::Unchecked,
+            false => Left::Unseen,
+        }
     }
 
     /// Where a device is mounted already, for whoever may not mount.

@@ -24,6 +24,7 @@ pub use initramfs::stripped;
 
 use start::Start;
 use std::fs::{self, File, TryLockError};
+use std::io::{PipeReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -151,43 +152,44 @@ impl Machine {
         if let Some((_, works)) = known {
             return *works;
         }
+        let mut sure = true;
         let works = Accelerator::ALL.into_iter().find(|(_, accelerator)| {
             self.accelerator = *accelerator;
-            self.works()
+            let end = self.tried();
+            // Of a busy machine, that tells nothing.
+            sure &= end != End::Late || *accelerator == Accelerator::Kvm;
+            end == End::Exit(0)
         });
         let (name, accelerator) = works.expect("QEMU's emulation");
-        fs::write(&note, format!("{boot}{name}")).expect("noting what works");
+        if sure {
+            fs::write(&note, format!("{boot}{name}")).expect("noting what works");
+        }
         accelerator
     }
 
-    fn works(&self) -> bool {
+    /// How a guest ends that does nothing.
+    fn tried(&self) -> End {
         let seconds = match self.accelerator {
-            Accelerator::Tcg => return true,
+            Accelerator::Tcg => return End::Exit(0),
             Accelerator::Kvm => {
-                if File::options()
-                    .read(true)
-                    .write(true)
-                    .open("/dev/kvm")
-                    .is_err()
-                {
-                    return false;
+                let kvm = File::options().read(true).write(true).open("/dev/kvm");
+                if kvm.is_err() {
+                    return End::Died;
                 }
                 8
             }
             Accelerator::User => {
-                // Where its memory is; a container may have next to nothing.
-                let memory = rustix::fs::statvfs("/dev/shm");
+                // A container may have next to nothing.
+                let memory = rustix::fs::statvfs(start::MEMORY_FOLDER);
                 let free = memory.map_or(0, |memory| memory.f_bavail * memory.f_frsize);
-                if free < (MOST_GUESTS as u64 * start::MEMORY) << 20 {
-                    return false;
+                if free < (seats() as u64 * start::MEMORY) << 20 {
+                    return End::Died;
                 }
-                20
+                60
             }
         };
-        let guest = self
-            .guest("does it work")
-            .limit(Duration::from_secs(seconds));
-        guest.boot().end == End::Exit(0)
+        let guest = self.guest("does it work");
+        guest.limit(Duration::from_secs(seconds)).boot().end
     }
 
     /// The kernel's file name, which holds its version.
@@ -330,6 +332,7 @@ impl Guest<'_> {
             }
         };
         let started = Instant::now();
+        let (over, held) = std::io::pipe().unwrap();
         let child = Start {
             kernel: &kernel.file,
             initrd: &initrd,
@@ -339,10 +342,10 @@ impl Guest<'_> {
             log: &log("start"),
             folder: place.path(),
         }
-        .command(accelerator)
+        .command(accelerator, held)
         .spawn()
         .expect("starting a guest: `make install-deps` installs what that needs");
-        let end = Running(child).watch(started + self.limit, || {
+        let end = Running { child, over }.watch(started + self.limit, || {
             if self.cut_at.is_empty() {
                 return false;
             }
@@ -366,13 +369,22 @@ impl Guest<'_> {
 }
 
 /// What runs a guest; ended whatever happens to the test.
-struct Running(Child);
+struct Running {
+    child: Child,
+    /// At its end when all of it has ended.
+    over: PipeReader,
+}
 
 impl Running {
     /// Waits for its end, or until `cut` comes true, or the time is over, and ends it then.
     fn watch(mut self, until: Instant, cut: impl Fn() -> bool) -> End {
         loop {
-            if self.0.try_wait().expect("waiting for a guest").is_some() {
+            if self
+                .child
+                .try_wait()
+                .expect("waiting for a guest")
+                .is_some()
+            {
                 return End::Died;
             }
             if cut() {
@@ -388,8 +400,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = self.over.read_to_end(&mut Vec::new());
     }
 }
 
@@ -457,12 +470,16 @@ pub fn folder() -> PathBuf {
     folder
 }
 
+/// How many guests run at once.
+fn seats() -> usize {
+    thread::available_parallelism().map_or(1, |seats| seats.get().min(MOST_GUESTS))
+}
+
 /// A guest's seat, free again when it is dropped: as many as there are processors, of which an
 /// emulated guest keeps one busy, over all test processes of this target folder.
 fn seat(folder: &Path) -> File {
-    let seats = thread::available_parallelism().map_or(1, |seats| seats.get().min(MOST_GUESTS));
     let seat = |number| File::create(folder.join(format!("seat-{number}"))).unwrap();
-    let seats: Vec<File> = (0..seats).map(seat).collect();
+    let seats: Vec<File> = (0..seats()).map(seat).collect();
     loop {
         for seat in &seats {
             match seat.try_lock() {

@@ -2,6 +2,7 @@
 
 use super::Accelerator;
 use std::fs::File;
+use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -23,10 +24,12 @@ pub struct Start<'a> {
 
 /// Memory of a guest in MiB.
 pub const MEMORY: u64 = 1024;
+/// Where it is, of a kernel that is a process.
+pub const MEMORY_FOLDER: &str = "/dev/shm";
 
 impl Start<'_> {
-    /// The command that starts it. Killed, it takes the guest along.
-    pub fn command(&self, accelerator: Accelerator) -> Command {
+    /// The command that starts it. Killed, it takes the guest along; the last of it that ends lets go of `held`.
+    pub fn command(&self, accelerator: Accelerator, held: PipeWriter) -> Command {
         let mut command = match accelerator {
             Accelerator::User => self.process(),
             Accelerator::Kvm => self.qemu(&["-accel", "kvm", "-cpu", "host"]),
@@ -39,7 +42,8 @@ impl Start<'_> {
             ]),
         };
         command
-            .stdin(Stdio::null())
+            // Nothing of it reads, and all of it inherits.
+            .stdin(held)
             .stderr(File::create(self.log).unwrap());
         command
     }
@@ -83,6 +87,7 @@ impl Start<'_> {
             linux.args(["--user", "--map-root-user"]);
         }
         linux
+            .env("TMPDIR", MEMORY_FOLDER)
             .args(["--pid", "--fork", "--kill-child"])
             .args([
                 "sh",
