@@ -201,6 +201,30 @@ class Window:
         # GTK 4.8 complains, or falls over, where a dialog closes while its widgets are read.
         time.sleep(5)
 
+    def save(self, button, path):
+        """Presses what saves, and saves under a path in GTK's file chooser, by the keyboard."""
+        before = len(self.displayed())
+        self.press(button)
+        wait(lambda: len(self.displayed()) > before, "the file chooser")
+        time.sleep(2)
+        key("ctrl+a")
+        type_text(str(path))
+        key("Return")
+        wait(path.exists, f"the file {path.name}")
+        # GTK 4.8 complains, or falls over, where a dialog closes while its widgets are read. Not for long: what
+        # then says where the file is goes again.
+        time.sleep(2)
+
+    def displayed(self):
+        """The program's windows on the display, as xdotool names them."""
+
+        def asked(*command):
+            return subprocess.run(["xdotool", *command], capture_output=True, text=True).stdout.split()
+
+        mine = str(self.process.pid)
+        found = {window: asked("getwindowpid", window) for window in asked("search", "--onlyvisible", "--name", ".")}
+        return [window for window, pid in found.items() if pid == [mine] or self.wrapped and pid]
+
     def usable(self, name):
         for node in self.nodes():
             if called(node) == name and "button" in node.get_role_name():
@@ -226,14 +250,9 @@ class Window:
         """Brings the window to the keyboard."""
 
         def active():
-            found = subprocess.run(
-                ["xdotool", "search", "--onlyvisible", "--name", "."], capture_output=True, text=True
-            ).stdout.split()
-            for window in found:
-                pid = subprocess.run(["xdotool", "getwindowpid", window], capture_output=True, text=True).stdout.strip()
-                if pid == str(self.process.pid) or self.wrapped and pid:
-                    subprocess.run(["xdotool", "windowactivate", "--sync", window], capture_output=True)
-                    return True
+            for window in self.displayed()[:1]:
+                subprocess.run(["xdotool", "windowactivate", "--sync", window], capture_output=True)
+                return True
             return False
 
         wait(active, "the window on the display")

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import store
-from cellar import HELPER, WindowTest, key, type_text, wait
+from cellar import HELPER, WindowTest, key, wait
 
 
 def tried(stick):
@@ -63,13 +63,7 @@ class Lesson(WindowTest):
         window.shows("3 of 5 as you expected.")
         window.shows("You thought: It empties a little. The overlay did not change at all.")
         target = self.folder() / "notes.html"
-        window.press("Save as a Page…")
-        time.sleep(3)
-        key("ctrl+a")
-        type_text(str(target))
-        key("Return")
-        # GTK 4.8 complains, or falls over, where a dialog closes while its widgets are read.
-        time.sleep(5)
+        window.save("Save as a Page…", target)
         page = wait(lambda: target.exists() and target.read_text(), "a page")
         self.assertEqual(page.count("<tr>"), 6)
         for text in ("Ana", "The picture is deleted", "It empties a little", "never lets go of a place"):
