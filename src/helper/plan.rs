@@ -62,12 +62,14 @@ pub fn draw<'f>(
     let plan = choices
         .plan(opened.target(), scratch, opened.used(), threads, progress)?
         .sampled()?;
-    let mut refusals: Vec<Refusal> = plan.obstacle().map(refusal).into_iter().collect();
-    refusals.extend(opened.stick().doubt()?.as_ref().map(refusal));
-    refusals.extend(in_the_way(opened)?.as_ref().map(refusal));
+    let (doubt, in_the_way) = (opened.stick().doubt()?, in_the_way(opened)?);
+    let against = [plan.obstacle(), doubt.as_ref(), in_the_way.as_ref()];
+    let stick = &opened.before.status.stick;
+    let against = against.into_iter().flatten();
+    let refusals = against.map(|error| refusal(&stick.path, error)).collect();
     Ok(Plan {
         kernels: plan.kernels(opened.stick().kernels(), progress)?,
-        stick: opened.before.status.stick.clone(),
+        stick: stick.clone(),
         seconds: plan.is_needed().then_some(plan.seconds),
         image: plan.image,
         overlay: plan.overlay,
@@ -91,8 +93,8 @@ fn in_the_way(opened: &Opened) -> Result<Option<Error>> {
     })
 }
 
-fn refusal(error: &Error) -> Refusal {
-    let said = words::error(error);
+fn refusal(stick: &str, error: &Error) -> Refusal {
+    let said = words::error_of(stick, error);
     Refusal {
         code: error.kind(),
         message: said.what,

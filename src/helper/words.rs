@@ -28,13 +28,8 @@ fn said(what: String, hint: String) -> Said {
     Said { what, hint }
 }
 
-/// What an error means, and what to do.
-pub fn error(error: &Error) -> Said {
-    on(false, error)
-}
-
-/// As [`error`], of the stick that is called `stick`: it is not to be pulled out where the computer
-/// runs from it.
+/// What an error of the stick that is called `stick` means, and what to do: it is not to be pulled out
+/// where the computer runs from it.
 pub fn error_of(stick: &str, error: &Error) -> Said {
     on(Host::default().runs_from(Path::new(stick)), error)
 }
@@ -105,7 +100,12 @@ fn on(running: bool, error: &Error) -> Said {
             gettext(
                 "The stick was cut off while it was written, or its file system noted an error, and nobody has put it in order since.",
             ),
-            gettext("Have its file system repaired (in Disks, or by e2fsck -f), and try again."),
+            match running {
+                true => look_from_another(),
+                false => gettext(
+                    "Have its file system repaired (in Disks, or by e2fsck -f), and try again.",
+                ),
+            },
         ),
         Error::Unseen => said(
             gettext(
@@ -520,7 +520,7 @@ mod tests {
             });
         }
         for error in all {
-            let said = self::error(&error);
+            let said = on(false, &error);
             for sentence in [&said.what, &said.hint] {
                 assert!(sentence.ends_with('.'), "{error:?}: {sentence}");
                 assert!(
@@ -546,8 +546,13 @@ mod tests {
             let (live, other) = (error_of("live", &error), error_of("/no/such/stick", &error));
             assert_eq!(live.what, other.what);
             assert!(live.hint.starts_with("Do not pull it out"), "{live:?}");
-            assert_eq!(other, self::error(&error));
+            assert_eq!(other, on(false, &error));
         }
+        // What is to be done to it while it is not mounted, neither.
+        let unmounted = on(false, &Error::Unseen).hint;
+        assert_ne!(error_of("live", &Error::Unseen).hint, unmounted);
+        let live = error_of("live", &Error::Unchecked).hint;
+        assert!(live.starts_with("Do not pull it out"), "{live}");
     }
 
     #[test]
