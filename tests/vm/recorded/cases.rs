@@ -166,6 +166,11 @@ impl Case {
         format!("{}-{}", self.format, self.operation.name)
     }
 
+    /// Whether its stick has to be checked after a cut.
+    pub fn has_no_journal(&self) -> bool {
+        self.format == BARE
+    }
+
     /// Its overlay's name.
     pub fn overlay(&self) -> String {
         kind(self.format).overlay()
