@@ -356,36 +356,25 @@ fn the_same_image_is_written_by_one_only() {
 
 #[test]
 fn what_has_no_journal_is_checked_before_it_is_written() {
-    root_only!("mkfs.ext4", "tune2fs", "debugfs", "losetup", "e2fsck");
-    let ext4 = Ext4::new();
+    root_only!("mkfs.ext4", "debugfs", "losetup", "mount", "e2fsck");
+    let ext4 = Ext4::with(&["-O", "^has_journal"]);
     let path = ext4.image();
-    let [place, cut] = [path.to_str().unwrap(), "cut.img"];
-    let cut = ext4.place.path().join(cut);
-    run("tune2fs", &["-O", "^has_journal", place]);
+    let [cut, wrong] = ["cut.img", "wrong.img"].map(|name| ext4.place.path().join(name));
+    let set = |path: &Path, value: &str| {
+        let asked = format!("set_super_value {value}");
+        run("debugfs", &["-w", "-R", &asked, path.to_str().unwrap()]);
+    };
     let stick = Stick::open(&path, Access::Write).unwrap();
     stick.folder().sync().unwrap();
     fs::copy(&path, &cut).unwrap();
     drop(stick);
     let left = |path| Stick::open(path, Access::Read).unwrap().left();
     assert_eq!(left(&path), Left::InOrder);
-    let wrong = ext4.place.path().join("wrong.img");
     fs::copy(&path, &wrong).unwrap();
-    let state = ["-w", "-R", "set_super_value state 3"];
-    run(
-        "debugfs",
-        &[&state[..], &[wrong.to_str().unwrap()]].concat(),
-    );
+    set(&wrong, "state 3");
     // Where it is mounted, the driver tells that it noted an error.
+    set(&wrong, "error_count 2");
     let mut device = Device::new(&wrong, &[]);
-    run(
-        "debugfs",
-        &[
-            "-w",
-            "-R",
-            "set_super_value error_count 2",
-            wrong.to_str().unwrap(),
-        ],
-    );
     let point = device.mount("rw");
     for path in [&*point, Path::new(&device.node)] {
         let refused = Stick::open(path, Access::Write).err();

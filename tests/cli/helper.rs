@@ -195,6 +195,26 @@ impl Place {
         self.stick().join("LiveOS/squashfs.img")
     }
 
+    /// An image of an ext4 of so many MiB that holds the stick, made with `options`; none, loudly, where that
+    /// cannot be made or opened.
+    pub fn ext4(&self, mebibytes: u64, options: &[&str]) -> Option<PathBuf> {
+        if !rustix::process::geteuid().is_root() || !Path::new("/dev/loop-control").exists() {
+            eprintln!("SKIPPED: needs root and loop devices");
+            return None;
+        }
+        let image = self.path().join("stick.img");
+        let file = fs::File::create(&image).unwrap();
+        file.set_len(mebibytes << 20).unwrap();
+        let mut made = Command::new("mkfs.ext4");
+        made.args(["-q", "-F", "-L", "PRACTICE"]).args(options);
+        let made = made.arg("-d").args([self.stick(), image.clone()]).status();
+        if !made.is_ok_and(|status| status.success()) {
+            eprintln!("SKIPPED: mkfs.ext4 is not installed");
+            return None;
+        }
+        Some(image)
+    }
+
     pub fn overlay(&self) -> PathBuf {
         let all = fs::read_dir(self.stick().join("LiveOS")).unwrap();
         let mut all = all.map(|entry| entry.unwrap().path());

@@ -4,7 +4,6 @@ use super::helper::{Place, command, finish, run};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -223,21 +222,10 @@ fn watch_tells_of_changes_until_its_input_closes() {
 
 #[test]
 fn watch_goes_on_when_a_change_is_over() {
-    if !rustix::process::geteuid().is_root() || !Path::new("/dev/loop-control").exists() {
-        eprintln!("SKIPPED: needs root and loop devices");
-        return;
-    }
     let place = Place::new();
-    let image = place.path().join("stick.img");
-    File::create(&image).unwrap().set_len(64 << 20).unwrap();
-    let made = std::process::Command::new("mkfs.ext4")
-        .args(["-q", "-F", "-L", "PRACTICE", "-d"])
-        .args([place.stick(), image.clone()])
-        .status();
-    if !made.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: mkfs.ext4 is not installed");
+    let Some(image) = place.ext4(64, &[]) else {
         return;
-    }
+    };
     let mut helper = command();
     helper.arg("watch").arg(&image);
     helper.args(["--interval", "0.1", "--json"]);

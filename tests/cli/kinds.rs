@@ -1,10 +1,9 @@
 //! Sticks of every kind: shown as far as they can be, changed only where they are understood.
 
-use super::contracts::{Does, taking};
+use super::contracts::{self, Does, taking};
 use super::helper::{Place, everything, run};
 use backhand::{FilesystemWriter, NodeHeader};
 use serde_json::Value;
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
@@ -222,29 +221,14 @@ fn an_overlay_of_another_stick() {
 #[test]
 fn an_ext4_without_a_journal() {
     const UUID: &str = "5475d33f-0000-4000-8000-000000000001";
-    if !rustix::process::geteuid().is_root() || !Path::new("/dev/loop-control").exists() {
-        eprintln!("SKIPPED: needs root and loop devices");
-        return;
-    }
     let place = Place::new();
     let overlay = format!("overlay-PRACTICE-{UUID}");
     fs::rename(place.overlay(), place.overlay().with_file_name(overlay)).unwrap();
-    let image = place.path().join("stick.img");
-    File::create(&image).unwrap().set_len(96 << 20).unwrap();
-    let run_on = |tool: &str, arguments: &[&OsStr]| {
-        let mut command = Command::new(tool);
-        command.args(arguments).arg(&image);
-        assert!(command.output().unwrap().status.success(), "{command:?}");
+    let Some(image) = place.ext4(96, &["-O", "^has_journal", "-U", UUID]) else {
+        return;
     };
-    let options = format!("-q -F -O ^has_journal -L PRACTICE -U {UUID} -d");
-    let options = options.split(' ').map(OsStr::new);
-    let stick = place.stick();
-    let options: Vec<&OsStr> = options.chain([stick.as_os_str()]).collect();
-    run_on("mkfs.ext4", &options);
-
     let asked = |verb: &str| {
-        let contract = taking().find(|contract| contract.verb == verb).unwrap();
-        let ran = contract.on(&image, true);
+        let ran = contracts::find(verb).on(&image, true);
         (ran.code, ran.json().pop().unwrap())
     };
     let (code, refused) = asked("enlarge");
@@ -255,10 +239,10 @@ fn an_ext4_without_a_journal() {
     assert_eq!(checked["findings"], Value::Array(Vec::new()));
 
     // As a cut leaves it.
-    run_on(
-        "debugfs",
-        &["-w", "-R", "set_super_value state 0"].map(OsStr::new),
-    );
+    let mut cut = Command::new("debugfs");
+    cut.args(["-w", "-R", "set_super_value state 0"])
+        .arg(&image);
+    assert!(cut.output().unwrap().status.success(), "{cut:?}");
     let before = fs::read(&image).unwrap();
     let (code, plan) = asked("plan");
     assert_eq!((code, &plan["refusals"][0]["code"]), (3, &"damaged".into()));

@@ -192,8 +192,7 @@ class Window:
 
         def typing():
             key("ctrl+l")
-            focused = self.focused()
-            return focused and focused.get_role_name() == "text"
+            return self.takes_text()
 
         wait(typing, "a place to type a path in")
         type_text(str(path))
@@ -203,27 +202,19 @@ class Window:
 
     def save(self, button, path):
         """Presses what saves, and saves under a path in GTK's file chooser, by the keyboard."""
-        before = len(self.displayed())
         self.press(button)
-        wait(lambda: len(self.displayed()) > before, "the file chooser")
-        time.sleep(2)
+        wait(self.takes_text, "a place to type a path in")
         key("ctrl+a")
         type_text(str(path))
         key("Return")
         wait(path.exists, f"the file {path.name}")
-        # GTK 4.8 complains, or falls over, where a dialog closes while its widgets are read. Not for long: what
-        # then says where the file is goes again.
+        # As in choose(); but what says where the file is goes again.
         time.sleep(2)
 
-    def displayed(self):
-        """The program's windows on the display, as xdotool names them."""
-
-        def asked(*command):
-            return subprocess.run(["xdotool", *command], capture_output=True, text=True).stdout.split()
-
-        mine = str(self.process.pid)
-        found = {window: asked("getwindowpid", window) for window in asked("search", "--onlyvisible", "--name", ".")}
-        return [window for window, pid in found.items() if pid == [mine] or self.wrapped and pid]
+    def takes_text(self):
+        """Whether the keyboard writes into something."""
+        focused = self.focused()
+        return focused and focused.get_role_name() == "text"
 
     def usable(self, name):
         for node in self.nodes():
@@ -250,9 +241,14 @@ class Window:
         """Brings the window to the keyboard."""
 
         def active():
-            for window in self.displayed()[:1]:
-                subprocess.run(["xdotool", "windowactivate", "--sync", window], capture_output=True)
-                return True
+            found = subprocess.run(
+                ["xdotool", "search", "--onlyvisible", "--name", "."], capture_output=True, text=True
+            ).stdout.split()
+            for window in found:
+                pid = subprocess.run(["xdotool", "getwindowpid", window], capture_output=True, text=True).stdout.strip()
+                if pid == str(self.process.pid) or self.wrapped and pid:
+                    subprocess.run(["xdotool", "windowactivate", "--sync", window], capture_output=True)
+                    return True
             return False
 
         wait(active, "the window on the display")
