@@ -60,6 +60,11 @@ impl Use {
 pub trait Guard: Sync {
     /// `Err(Busy)` where somebody else came to hold the stick, its image or its overlay.
     fn still_ours(&self) -> Result<()>;
+
+    /// `Err` where a cut could lose a file of the stick that is made longer.
+    fn lets_files_grow(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// An image and the overlay `store` over it, with the list read from it.

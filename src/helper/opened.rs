@@ -135,6 +135,10 @@ impl Guard for Opened {
     fn still_ours(&self) -> Result<()> {
         Ours(&self.stick).still_ours()
     }
+
+    fn lets_files_grow(&self) -> Result<()> {
+        Ours(&self.stick).lets_files_grow()
+    }
 }
 
 /// The lock and the look at holders are the stick's own.
@@ -143,5 +147,9 @@ struct Ours<'a>(&'a Stick);
 impl Guard for Ours<'_> {
     fn still_ours(&self) -> Result<()> {
         self.0.check_again()
+    }
+
+    fn lets_files_grow(&self) -> Result<()> {
+        self.0.lets_files_grow()
     }
 }

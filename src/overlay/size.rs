@@ -7,7 +7,7 @@
 use super::exceptions::ExceptionStore;
 use super::format::Layout;
 use crate::error::{Doing, Error, Part, Result};
-use crate::storage::{Folder, Storage};
+use crate::storage::Storage;
 use crate::units::{Bytes, ChunkSize, Chunks};
 
 /// Makes the store `length` bytes long, or a little less; never shorter than it is.
@@ -94,19 +94,15 @@ pub fn ends_before_an_area(list: &ExceptionStore) -> bool {
 }
 
 /// Makes a store that has a trap's length a chunk longer, where there is room for one: a stick may be so
-/// full that there is none, and what was done to it is done all the same; nor where a file in `folder` cannot grow safely.
-pub fn leave_trap<F: Folder>(folder: &F, store: &dyn Storage, list: &ExceptionStore) {
+/// full that there is none, and what was done to it is done all the same. Nor where `may_grow` says why not.
+pub fn leave_trap(store: &dyn Storage, list: &ExceptionStore, may_grow: Result<()>) {
     if !ends_before_an_area(list) {
         return;
     }
-    if !folder.grows_safely().unwrap_or(false) {
-        log::warn!(
-            "the overlay keeps its length, which the kernel cannot use up: its file system has no journal"
-        );
-        return;
-    }
     let chunks = list.layout().chunks_in(list.total()) + Chunks(1);
-    let grown = bytes(list.layout(), chunks).and_then(|length| grow(store, list, length));
+    let grown = may_grow
+        .and_then(|()| bytes(list.layout(), chunks))
+        .and_then(|length| grow(store, list, length));
     if let Err(error) = grown {
         log::warn!("the overlay keeps its length, which the kernel cannot use up: {error}");
     }

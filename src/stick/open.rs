@@ -97,15 +97,17 @@ impl Stick {
     /// To be called before a file of it is made longer: an error where its own file system is an ext4 without a
     /// journal.
     pub fn lets_files_grow(&self) -> Result<()> {
-        match self.facts.at_root && !self.grows_safely()? {
+        match self.has_no_journal()? {
             true => Err(Error::NoJournal),
             false => Ok(()),
         }
     }
 
-    fn grows_safely(&self) -> Result<bool> {
+    /// Whether its own file system is an ext4 without a journal.
+    fn has_no_journal(&self) -> Result<bool> {
+        let ext4 = self.facts.at_root && self.facts.driver.starts_with("ext");
         let doing = "asking about the stick's file system";
-        self.live_os.grows_safely().doing(doing)
+        Ok(ext4 && !self.live_os.shortens_at_once().doing(doing)?)
     }
 
     /// What keeps everybody from writing to its file system until it was checked.
@@ -113,7 +115,7 @@ impl Stick {
         Ok(match self.facts.left {
             _ if !self.facts.at_root => None,
             Left::Unchecked => Some(Error::Unchecked),
-            Left::Unseen if !self.grows_safely()? => Some(Error::Unseen),
+            Left::Unseen if self.has_no_journal()? => Some(Error::Unseen),
             _ => None,
         })
     }

@@ -445,10 +445,6 @@ impl Folder for DiskFolder {
         self.in_steps()
     }
 
-    fn grows_safely(&self) -> io::Result<bool> {
-        Ok(self.in_steps()? || rustix::fs::fstatfs(&self.folder)?.f_type as i64 != EXT4_MAGIC)
-    }
-
     fn lasts(&self) -> io::Result<bool> {
         let kind = rustix::fs::fstatfs(&self.folder)?.f_type as i64;
         Ok(!IN_MEMORY.contains(&kind))

@@ -140,10 +140,6 @@ pub trait Folder: Send + Sync {
     /// on ext4 without a journal, they lie apart.
     fn shortens_at_once(&self) -> io::Result<bool>;
 
-    /// Whether a cut leaves a file that was being made longer as it was, or longer. Not on an ext4 without a journal:
-    /// the list of the file's blocks may move out of its inode, and neither be there.
-    fn grows_safely(&self) -> io::Result<bool>;
-
     /// Whether what it holds is there when the computer was switched off: not in memory.
     fn lasts(&self) -> io::Result<bool>;
 

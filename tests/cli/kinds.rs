@@ -222,6 +222,10 @@ fn an_overlay_of_another_stick() {
 fn an_ext4_without_a_journal() {
     const UUID: &str = "5475d33f-0000-4000-8000-000000000001";
     let place = Place::new();
+    // 15 areas of 256 entries, each in a chunk, the header's chunk, and no room for another area.
+    const TRAP: u64 = (15 * 257 + 1) * 4096;
+    let file = File::options().write(true).open(place.overlay()).unwrap();
+    file.set_len(TRAP).unwrap();
     let overlay = format!("overlay-PRACTICE-{UUID}");
     fs::rename(place.overlay(), place.overlay().with_file_name(overlay)).unwrap();
     let Some(image) = place.ext4(96, &["-O", "^has_journal", "-U", UUID]) else {
@@ -237,6 +241,10 @@ fn an_ext4_without_a_journal() {
     assert_eq!((code, &plan["refusals"]), (0, &Value::Array(Vec::new())));
     let (_, checked) = asked("check");
     assert_eq!(checked["findings"], Value::Array(Vec::new()));
+
+    let (code, done) = asked("refresh");
+    let after = &done["after"]["overlay"]["total_sectors"];
+    assert_eq!((code, after), (0, &(TRAP / 512).into()), "{done}");
 
     // As a cut leaves it.
     let mut cut = Command::new("debugfs");

@@ -457,10 +457,6 @@ impl Folder for FaultFolder {
         Ok(lock(&self.disk).world.rules == Rules::Ext4)
     }
 
-    fn grows_safely(&self) -> io::Result<bool> {
-        Ok(true)
-    }
-
     fn lasts(&self) -> io::Result<bool> {
         Ok(true)
     }
