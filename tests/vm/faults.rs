@@ -45,6 +45,10 @@ fn faults_lose_nothing() {
         .expect_ok();
     println!("{said}");
     assert_eq!(said.matches("whole: ").count(), 22);
+    // Some of them in the middle: ended by the signal, or by the error.
+    for met in ["killed: 137", "gone: 1"] {
+        assert!(said.contains(met), "{met}");
+    }
 }
 
 /// Away from its bus while it is refreshed, as when it is pulled out, and plugged in again.
