@@ -264,19 +264,23 @@ class Window:
         return self.log.read().decode(errors="replace")
 
     def helpers(self):
-        """The process ids of its helpers."""
+        """What each of its helpers was started with, by process id."""
         found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True)
-        return [int(pid) for pid in found.stdout.split()]
-
-    def commands(self):
-        """What its helpers were started with."""
-        lines = []
-        for pid in self.helpers():
+        helpers = {}
+        for pid in map(int, found.stdout.split()):
             try:
-                lines.append(Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0"))
-            except FileNotFoundError:  # It ended.
+                helpers[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            except (FileNotFoundError, ProcessLookupError):  # It ended.
                 continue
-        return lines
+        return helpers
+
+    def helper(self, command):
+        """Waits for a helper that was started for `command`, and gives its process id."""
+
+        def found():
+            return next((pid for pid, line in self.helpers().items() if command in line), None)
+
+        return wait(found, f"a helper that does {command}")
 
     def stop(self):
         """Ends it; a warning in its log fails the test."""

@@ -211,17 +211,8 @@ class Pictures(WindowTest):
         self.take(window, "history-day", 3)
         window.stop()
 
-    def refreshing(self, window):
-        for pid in window.helpers():
-            try:
-                if b"refresh" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-                    return pid
-            except FileNotFoundError:
-                pass
-        return None
-
     def take_running(self, window):
-        pid = wait(lambda: self.refreshing(window), "a refresh")
+        pid = window.helper("refresh")
         time.sleep(1.5)
         try:
             os.kill(pid, signal.SIGSTOP)

@@ -134,7 +134,7 @@ exec "{HELPER}" "$@"
         window.front()
         window.activate("What's Inside…")
         window.press("Tidy Up This Stick")
-        wait(lambda: any("tidy" in line for line in window.commands()), "a tidy")
+        window.helper("tidy")
         window.activate("Bo, ")
         window.shows("Your stick is 80 % full")
         key("ctrl+i")

@@ -134,17 +134,7 @@ done""")
         return self.hold(window)
 
     def hold(self, window):
-        def refreshing():
-            for pid in window.helpers():
-                try:
-                    said = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                except FileNotFoundError:
-                    continue
-                if b"refresh" in said:
-                    return pid
-            return None
-
-        pid = wait(refreshing, "a helper that refreshes")
+        pid = window.helper("refresh")
         os.kill(pid, signal.SIGSTOP)
         self.addCleanup(lambda: os.path.exists(f"/proc/{pid}") and os.kill(pid, signal.SIGCONT))
         return pid

@@ -207,7 +207,7 @@ class PluggedIn(WindowTest):
         wait(window.gauge, "the gauge again")
         window.press("Refresh This Stick…")
         window.press("Refresh Now")
-        refresh = wait(lambda: self.refreshing(window), "a refresh")
+        refresh = window.helper("refresh")
         os.kill(refresh, signal.SIGSTOP)
         self.assertFalse(self.pull(), "nobody unmounts it meanwhile")
         wait(lambda: [flags & 4 for flags, _ in desktop.awake.values()] == [4], "no suspending")
@@ -215,13 +215,6 @@ class PluggedIn(WindowTest):
         window.shows("You can pull it out now", patience=60)
         self.assertFalse(os.path.ismount(self.place))
         wait(lambda: not desktop.awake, "suspending allowed again")
-
-    def refreshing(self, window):
-        for pid in window.helpers():
-            with open(f"/proc/{pid}/cmdline", "rb") as line:
-                if b"refresh" in line.read().split(b"\0"):
-                    return pid
-        return None
 
 
 class Dropped(WindowTest):

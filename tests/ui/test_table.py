@@ -180,7 +180,7 @@ exit $status""")
         window.activate("A, ")
         window.shows("Your stick is 80 % full")
         for _ in range(10):
-            self.assertEqual([line for line in window.commands() if "watch" in line], [])
+            self.assertEqual([line for line in window.helpers().values() if "watch" in line], [])
             time.sleep(0.1)
         self.assertNotIn("- A", self.turns())
         key("ctrl+t")
@@ -194,7 +194,7 @@ exit $status""")
         window.shows("The stick is gone")
         window.shows("2 of 2 sticks are refreshed", patience=120)
         key("alt+Left")
-        wait(lambda: any("watch" in line for line in window.commands()), "the other one watched")
+        window.helper("watch")
 
     def test_another_stick_in_the_place_of_one_is_left(self):
         sticks, env = self.noting(A="1-1")
