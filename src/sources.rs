@@ -55,15 +55,24 @@ impl Use {
     }
 }
 
-/// Whether the stick is still ours alone; asked right before the exchange and before the first
-/// write into the exception list.
+/// Who speaks for the stick where it is about to be written.
 pub trait Guard: Sync {
-    /// `Err(Busy)` where somebody else came to hold the stick, its image or its overlay.
+    /// Whether it is still ours alone: `Err(Busy)` where somebody else came to hold the stick, its image or its
+    /// overlay. Asked right before the exchange and before the first write into the exception list.
     fn still_ours(&self) -> Result<()>;
 
-    /// `Err` where a cut could lose a file of the stick that is made longer.
+    /// `Err` where a cut could lose a file of the stick that is made longer. Asked before the overlay grows.
+    fn lets_files_grow(&self) -> Result<()>;
+}
+
+/// The lock and the look at holders are the stick's own.
+impl Guard for Stick {
+    fn still_ours(&self) -> Result<()> {
+        self.check_again()
+    }
+
     fn lets_files_grow(&self) -> Result<()> {
-        Ok(())
+        Stick::lets_files_grow(self)
     }
 }
 

@@ -31,6 +31,10 @@ impl Guard for Alone {
     fn still_ours(&self) -> Result<()> {
         Ok(())
     }
+
+    fn lets_files_grow(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,11 +78,9 @@ impl Whole {
             overlay: OVERLAY,
         };
         let options = Options {
-            compression: None,
             keep_deleted: self.keep_deleted,
             used,
-            reserve: RESERVE,
-            threads: 1,
+            ..options(RESERVE)
         };
         if used == Use::AtRest {
             refresh::recover(target, 1, &Alone, &Silent)?;
@@ -233,36 +235,43 @@ fn a_refresh_of_the_running_stick() {
     }
 }
 
-/// The overlay's unused end makes room: whatever is cut, it is given back.
-#[test]
-fn a_refresh_with_borrowed_room() {
-    // Less than the new image takes, and more than it takes beside what is borrowed.
+/// A small stick without room for two images: less than the new one takes, and more than it takes beside what
+/// the overlay can lend. And what its device holds.
+fn brimful() -> (Small, Bytes) {
     let small = Small::new(Rules::Ext4, 700 << 10);
-    {
-        // All of the overlay's room is set aside, as livecd-tools do it.
-        let store = small.folder.open_writable(OVERLAY).unwrap();
-        let list = ExceptionStore::read(&store, None).unwrap();
-        let used = list.figures().used.bytes().unwrap().0;
-        let rest = (store.size().unwrap().0 - used) as usize;
-        store.write_at(&vec![0x5a; rest], used).unwrap();
-        small.folder.sync().unwrap();
-        small.folder.record();
-    }
+    // All of the overlay's room is set aside, as livecd-tools do it.
+    let store = small.folder.open_writable(OVERLAY).unwrap();
+    let list = ExceptionStore::read(&store, None).unwrap();
+    let used = list.figures().used.bytes().unwrap().0;
+    let rest = (store.size().unwrap().0 - used) as usize;
+    store.write_at(&vec![0x5a; rest], used).unwrap();
+    small.folder.sync().unwrap();
+    small.folder.record();
     let image = small.folder.read(IMAGE).unwrap().len() as u64;
-    let operation = Whole {
-        capacity: Some(Bytes(image + (3 << 20) + (700 << 10))),
-        ..Whole::new(What::Borrowing, false)
-    };
-    let target = Target {
-        folder: &small.folder,
-        overlay: OVERLAY,
-    };
-    let options = |reserve| Options {
+    (small, Bytes(image + (3 << 20) + (700 << 10)))
+}
+
+fn options(reserve: Bytes) -> Options {
+    Options {
         compression: None,
         keep_deleted: false,
         used: Use::AtRest,
         reserve,
         threads: 1,
+    }
+}
+
+/// The overlay's unused end makes room: whatever is cut, it is given back.
+#[test]
+fn a_refresh_with_borrowed_room() {
+    let (small, capacity) = brimful();
+    let operation = Whole {
+        capacity: Some(capacity),
+        ..Whole::new(What::Borrowing, false)
+    };
+    let target = Target {
+        folder: &small.folder,
+        overlay: OVERLAY,
     };
     let mode = |reserve| {
         let plan = refresh::plan(target, options(reserve), &Silent).unwrap();
@@ -274,6 +283,43 @@ fn a_refresh_with_borrowed_room() {
     let tried = cut("borrowed", &small, &operation);
     let plain = 18;
     assert!(tried.calls > plain && tried.states > 60, "{tried:?}");
+}
+
+/// The journal is gone since the room was lent: a cut could lose an overlay that grows. It stays noted.
+#[test]
+fn nothing_is_given_back_without_a_journal() {
+    struct NoJournal;
+
+    impl Guard for NoJournal {
+        fn still_ours(&self) -> Result<()> {
+            Ok(())
+        }
+
+        fn lets_files_grow(&self) -> Result<()> {
+            Err(Error::NoJournal)
+        }
+    }
+
+    let (small, capacity) = brimful();
+    small.folder.set_capacity(capacity);
+    let target = Target {
+        folder: &small.folder,
+        overlay: OVERLAY,
+    };
+    let overlay = || small.folder.open(OVERLAY).unwrap().size().unwrap();
+    let before = overlay();
+    let plan = refresh::plan(target, options(RESERVE), &Silent).unwrap();
+    refresh::refresh(plan.ready().unwrap(), &NoJournal, &Silent).unwrap();
+    let lent = overlay();
+    assert!(lent < before);
+    refresh::recover(target, 1, &NoJournal, &Silent).unwrap();
+    tidy::stick(target, &NoJournal, &Silent).unwrap();
+    assert_eq!(overlay(), lent);
+    assert!(small.folder.open(NOTE).is_ok());
+
+    refresh::recover(target, 1, &Alone, &Silent).unwrap();
+    assert_eq!(overlay(), before);
+    assert!(small.folder.open(NOTE).is_err());
 }
 
 /// FAT's lengths and clusters lie apart: nothing is borrowed there.

@@ -190,6 +190,10 @@ impl Guard for Alone {
     fn still_ours(&self) -> Checked<()> {
         Ok(())
     }
+
+    fn lets_files_grow(&self) -> Checked<()> {
+        Ok(())
+    }
 }
 
 /// The refresh with a number of threads that the command line does not offer.

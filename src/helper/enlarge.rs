@@ -97,11 +97,11 @@ fn enlarge(args: &Args, name: &str, console: &Console) -> Result<Exit> {
     // What the running kernel holds is left alone: it gave up or lent nothing that could come back now.
     if opened.used() == Use::AtRest {
         if opened.before.status.overlay.state == OverlayState::Invalid {
-            Sources::open(target, Use::AtRest, false, &Silent)?.take_up(target, &opened)?;
+            Sources::open(target, Use::AtRest, false, &Silent)?.take_up(target, opened.stick())?;
         }
         // The second image that a cut refresh left has the room that was lent.
-        refresh::settle(target.folder, super::threads(), &opened, &Silent)?;
-        refresh::give_back(target, &opened)?;
+        refresh::settle(target.folder, super::threads(), opened.stick(), &Silent)?;
+        refresh::give_back(target, opened.stick())?;
     }
     let store = target
         .folder

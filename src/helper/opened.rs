@@ -3,7 +3,7 @@
 use crate::error::{Doing, Error, Result};
 use crate::progress::{Progress, Silent};
 use crate::refresh;
-use crate::sources::{Guard, Target, Use};
+use crate::sources::{Target, Use};
 use crate::status::{self, Seen};
 use crate::stick::{Access, Device, Held, Host, Stick};
 use crate::storage::DiskFolder;
@@ -78,11 +78,11 @@ impl Opened {
     ) -> Result<Opened> {
         let stick = expect.open(stick, access)?;
         if let Some(scratch) = scratch.filter(|_| access == Access::Write && !stick.booted()) {
-            refresh::complete(stick.folder(), scratch, threads, &Ours(&stick), progress)?;
+            refresh::complete(stick.folder(), scratch, threads, &stick, progress)?;
         }
         let before = match status::look(&stick) {
             Err(Error::Cut(_)) if access == Access::Write && !stick.booted() => {
-                refresh::settle(stick.folder(), threads, &Ours(&stick), &Silent)?;
+                refresh::settle(stick.folder(), threads, &stick, &Silent)?;
                 status::look(&stick)?
             }
             other => other?,
@@ -128,28 +128,5 @@ impl Opened {
     /// What is there now.
     pub fn look(&self) -> Result<Seen> {
         status::look(&self.stick)
-    }
-}
-
-impl Guard for Opened {
-    fn still_ours(&self) -> Result<()> {
-        Ours(&self.stick).still_ours()
-    }
-
-    fn lets_files_grow(&self) -> Result<()> {
-        Ours(&self.stick).lets_files_grow()
-    }
-}
-
-/// The lock and the look at holders are the stick's own.
-struct Ours<'a>(&'a Stick);
-
-impl Guard for Ours<'_> {
-    fn still_ours(&self) -> Result<()> {
-        self.0.check_again()
-    }
-
-    fn lets_files_grow(&self) -> Result<()> {
-        self.0.lets_files_grow()
     }
 }

@@ -52,8 +52,8 @@ pub fn give_back(stick: &Path, expect: &Expect, name: &str, console: &Console) -
         let target = opened.target();
         confined(&[target.folder], || {
             // Putting a cut refresh right tidies as well.
-            if recover(target, super::threads(), &opened, progress)? == Recovered::Nothing {
-                tidy::stick(target, &opened, progress)?;
+            if recover(target, super::threads(), opened.stick(), progress)? == Recovered::Nothing {
+                tidy::stick(target, opened.stick(), progress)?;
             }
             opened.look()
         })

@@ -94,6 +94,11 @@ pub fn give_back<F: Folder>(target: Target<'_, F>, guard: &dyn Guard) -> Result<
                 // It is taken up first, by the refresh or tidy that comes.
                 return Ok(true);
             }
+            if let Err(error) = guard.lets_files_grow() {
+                // It lost its journal since. The note stays, and says so.
+                log::warn!("the overlay does not get its room back: {error}");
+                return Ok(true);
+            }
             // What the image has grown by cannot come back.
             let free = folder.free_again().doing("asking for the free space")?;
             // What a growth that was cut took behind the end, the next one takes again.

@@ -103,7 +103,8 @@ impl Stick {
         }
     }
 
-    /// Whether its own file system is an ext4 without a journal.
+    /// Whether its own file system is an ext4 without a journal: the journal is what shortens a file in one step
+    /// there. A LiveOS in a folder of somebody's disk is a stick to practise on.
     fn has_no_journal(&self) -> Result<bool> {
         let ext4 = self.facts.at_root && self.facts.driver.starts_with("ext");
         let doing = "asking about the stick's file system";

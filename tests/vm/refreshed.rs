@@ -21,6 +21,10 @@ impl Guard for Alone {
     fn still_ours(&self) -> Result<()> {
         Ok(())
     }
+
+    fn lets_files_grow(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A folder LiveOS with copies of a stick's files.

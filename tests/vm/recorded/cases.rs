@@ -12,7 +12,7 @@ use std::process::Command;
 use sugar_cellar::error::{Error, Part, Result};
 use sugar_cellar::progress::Silent;
 use sugar_cellar::refresh::{self, SECOND};
-use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
+use sugar_cellar::sources::{IMAGE, Target, Use};
 use sugar_cellar::stick::Stick;
 use sugar_cellar::storage::fault::Rules;
 use sugar_cellar::storage::{DiskFolder, Folder, ReadAt};
@@ -280,32 +280,24 @@ pub fn learner(data: &Path) -> Learner {
     }
 }
 
-struct Ours<'a>(&'a Stick);
-
-impl Guard for Ours<'_> {
-    fn still_ours(&self) -> Result<()> {
-        self.0.check_again()
-    }
-}
-
 fn refreshed(found: &Found<'_>) -> Result<()> {
-    let (target, ours) = (found.target, Ours(found.stick));
+    let (target, ours) = (found.target, found.stick);
     if let Some(scratch) = found.scratch {
-        refresh::complete(target.folder, scratch, 1, &ours, &Silent)?;
+        refresh::complete(target.folder, scratch, 1, ours, &Silent)?;
     }
-    refresh::recover(target, 1, &ours, &Silent)?;
+    refresh::recover(target, 1, ours, &Silent)?;
     let mut plan = refresh::plan(target, options(Use::AtRest), &Silent)?;
     if let Some(scratch) = found.scratch {
         plan = plan.replacing(scratch)?;
     }
     if plan.is_needed() {
-        refresh::refresh(plan.ready()?, &ours, &Silent)?;
+        refresh::refresh(plan.ready()?, ours, &Silent)?;
     }
     Ok(())
 }
 
 fn tidied(found: &Found<'_>) -> Result<()> {
-    let (target, ours) = (found.target, Ours(found.stick));
-    refresh::recover(target, 1, &ours, &Silent)?;
-    tidy::stick(target, &ours, &Silent).map(|_| ())
+    let (target, ours) = (found.target, found.stick);
+    refresh::recover(target, 1, ours, &Silent)?;
+    tidy::stick(target, ours, &Silent).map(|_| ())
 }
