@@ -136,13 +136,18 @@ for kibibytes in 12000 15000 18000; do
     whole "no memory"
 done
 
-# Somebody else fills the stick meanwhile.
-for kind in vfat ext4; do
-    stick $kind
+# writing KIND: a refresh on a mounted stick, until its new image is there. Gives its process as $helper.
+writing() {
+    stick "$1"
     mount /dev/mapper/stick /run/stick
     sugar-cellar-helper refresh /run/stick --yes --json </dev/null >/run/said 2>&1 &
     helper=$!
     while [ ! -e /run/stick/LiveOS/squashfs.new ] && kill -0 $helper; do :; done
+}
+
+for kind in vfat ext4; do
+    # Somebody else fills the stick meanwhile.
+    writing $kind
     kill -STOP $helper || true
     dd if=/dev/zero of=/run/stick/other bs=64k 2>/dev/null || true
     kill -CONT $helper || true
@@ -154,6 +159,16 @@ for kind in vfat ext4; do
     rm /run/stick/other
     umount /run/stick
     whole "filled by another"
+
+    # The program ends at once.
+    writing $kind
+    kill -9 $helper || true
+    ended=0
+    wait $helper || ended=$?
+    echo "killed while it writes: $ended"
+    [ $ended = 0 ] || [ $ended = 137 ]
+    umount /run/stick
+    whole "killed while it writes"
 done
 
 # Started twice.
