@@ -71,6 +71,6 @@ pub fn stick<F: Folder>(
         || guard.still_ours(),
         progress,
     )?;
-    size::leave_trap(&store, &tidied.list, guard.lets_files_grow());
+    size::leave_trap(&store, &tidied.list, || guard.lets_files_grow());
     Ok(tidied)
 }

@@ -347,20 +347,18 @@ impl<'a> Run<'a> {
         let choices = &self.args.choices;
         let (used, threads) = (opened.used(), self.threads);
         let work = |progress: &dyn Progress| {
-            let target = opened.target();
+            let (target, stick) = (opened.target(), opened.stick());
             let write = || {
                 // What an earlier one left, that was cut. The running system's list is left alone.
                 match used {
-                    Use::AtRest => refresh::recover(target, threads, opened.stick(), progress)?,
-                    Use::Running => {
-                        refresh::settle(target.folder, threads, opened.stick(), progress)?
-                    }
+                    Use::AtRest => refresh::recover(target, threads, stick, progress)?,
+                    Use::Running => refresh::settle(target.folder, threads, stick, progress)?,
                 };
                 let plan = choices.plan(target, scratch.as_ref(), used, threads, progress)?;
                 if !plan.is_needed() {
                     return Ok(None);
                 }
-                refresh::refresh(plan.ready()?, opened.stick(), progress).map(Some)
+                refresh::refresh(plan.ready()?, stick, progress).map(Some)
             };
             let folders: Vec<_> = [target.folder].into_iter().chain(&scratch).collect();
             let sum = match choices.engine {

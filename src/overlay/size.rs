@@ -95,12 +95,16 @@ pub fn ends_before_an_area(list: &ExceptionStore) -> bool {
 
 /// Makes a store that has a trap's length a chunk longer, where there is room for one: a stick may be so
 /// full that there is none, and what was done to it is done all the same. Nor where `may_grow` says why not.
-pub fn leave_trap(store: &dyn Storage, list: &ExceptionStore, may_grow: Result<()>) {
+pub fn leave_trap(
+    store: &dyn Storage,
+    list: &ExceptionStore,
+    may_grow: impl FnOnce() -> Result<()>,
+) {
     if !ends_before_an_area(list) {
         return;
     }
     let chunks = list.layout().chunks_in(list.total()) + Chunks(1);
-    let grown = may_grow
+    let grown = may_grow()
         .and_then(|()| bytes(list.layout(), chunks))
         .and_then(|length| grow(store, list, length));
     if let Err(error) = grown {

@@ -79,6 +79,6 @@ pub(super) fn drop_all<F: Folder>(
     // Refuses where header or list are not what they were when all was read.
     let list = drop_chunks(&store, &Keep::nothing(list))?;
     progress.step(Stage::Drop, 1, 1);
-    size::leave_trap(&store, &list, guard.lets_files_grow());
+    size::leave_trap(&store, &list, || guard.lets_files_grow());
     Ok(())
 }
