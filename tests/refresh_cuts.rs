@@ -5,6 +5,7 @@
 
 mod model;
 
+use model::alone::Alone;
 use model::cuts::{Depth, Operation, Tried, cut_everywhere};
 use model::learner::Learner;
 use model::small::{OVERLAY, Small};
@@ -24,18 +25,6 @@ use sugar_cellar::storage::fault::{FaultFolder, Rules};
 use sugar_cellar::storage::{Folder, ReadAt, Storage};
 use sugar_cellar::tidy;
 use sugar_cellar::units::Bytes;
-
-struct Alone;
-
-impl Guard for Alone {
-    fn still_ours(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn lets_files_grow(&self) -> Result<()> {
-        Ok(())
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {

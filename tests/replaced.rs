@@ -5,6 +5,7 @@
 
 mod model;
 
+use model::alone::Alone;
 use model::learner::Learner;
 use model::small::{OVERLAY, Small};
 use std::collections::BTreeMap;
@@ -15,25 +16,13 @@ use sugar_cellar::overlay::ExceptionStore;
 use sugar_cellar::progress::{Progress, Silent};
 use sugar_cellar::protocol::{OverlayState, SpaceMode, Stage};
 use sugar_cellar::refresh::{self, Options, Plan, SECOND};
-use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
+use sugar_cellar::sources::{IMAGE, Target, Use};
 use sugar_cellar::squash::{Compression, Image};
 use sugar_cellar::stick::layout::NOTE;
 use sugar_cellar::stick::note::{self, Found, Note};
 use sugar_cellar::storage::fault::{Cut, FaultFolder, Random, Rules};
 use sugar_cellar::storage::{Folder, ReadAt, Storage};
 use sugar_cellar::units::Bytes;
-
-struct Alone;
-
-impl Guard for Alone {
-    fn still_ours(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn lets_files_grow(&self) -> Result<()> {
-        Ok(())
-    }
-}
 
 type Told<T> = std::result::Result<T, String>;
 

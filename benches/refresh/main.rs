@@ -19,6 +19,8 @@
 //! SUGAR_CELLAR_BENCH_MIB=150 make bench    150 MiB of this machine's own /usr instead
 //! ```
 
+#[path = "../../tests/model/alone.rs"]
+mod alone;
 mod changes;
 mod classic;
 mod corpus;
@@ -27,6 +29,7 @@ mod measure;
 mod places;
 mod table;
 
+use alone::Alone;
 use changes::Change;
 use corpus::Corpus;
 use measure::{Figures, Outcome, Step};
@@ -34,10 +37,9 @@ use places::Places;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use sugar_cellar::error::Result as Checked;
 use sugar_cellar::progress::Silent;
 use sugar_cellar::refresh;
-use sugar_cellar::sources::{Guard, Target, Use};
+use sugar_cellar::sources::{Target, Use};
 use sugar_cellar::squash::{Block, Image};
 use sugar_cellar::storage::{DiskFile, DiskFolder};
 use table::{Refresh, Table};
@@ -181,19 +183,6 @@ impl Touched {
 pub(crate) fn open(path: &Path) -> Outcome<Image> {
     let file = DiskFile::new(std::fs::File::open(path)?);
     Ok(Image::open(Arc::new(file))?)
-}
-
-/// Nobody else is there.
-struct Alone;
-
-impl Guard for Alone {
-    fn still_ours(&self) -> Checked<()> {
-        Ok(())
-    }
-
-    fn lets_files_grow(&self) -> Checked<()> {
-        Ok(())
-    }
 }
 
 /// The refresh with a number of threads that the command line does not offer.

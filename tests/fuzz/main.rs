@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../model/alone.rs"]
+mod alone;
 mod edits;
 mod ext4;
 mod memory;

@@ -1,13 +1,14 @@
 //! A whole stick with a damaged image and a damaged overlay: explain, plan, refresh, tidy, check.
 //! A refusal changes nothing; whatever else happens, image (+) overlay stays what it was.
 
+use crate::alone::Alone;
 use crate::ensure;
 use crate::overlay::random_of;
 use crate::seeds::split;
 use crate::verdict::{Ended, Verdict};
 use std::sync::Arc;
 use sugar_cellar::check;
-use sugar_cellar::error::{Error, Result};
+use sugar_cellar::error::Error;
 use sugar_cellar::explain;
 use sugar_cellar::ext4::{FreeBlocks, Trust, free_blocks};
 use sugar_cellar::merged::Merged;
@@ -15,7 +16,7 @@ use sugar_cellar::overlay::ExceptionStore;
 use sugar_cellar::progress::Silent;
 use sugar_cellar::protocol::Entry;
 use sugar_cellar::refresh::{self, Options};
-use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
+use sugar_cellar::sources::{IMAGE, Target, Use};
 use sugar_cellar::squash::Image;
 use sugar_cellar::storage::fault::{FaultFolder, Rules};
 use sugar_cellar::storage::{Folder, ReadAt};
@@ -27,18 +28,6 @@ const OVERLAY: &str = "overlay-LEARNER-0123";
 const LONGEST: u64 = 8 << 20;
 /// A file system's block.
 const PIECE: u64 = 1024;
-
-struct Alone;
-
-impl Guard for Alone {
-    fn still_ours(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn lets_files_grow(&self) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// What the learner has.
 struct Learner {

@@ -3,6 +3,10 @@
 // Each test takes what it needs.
 #![allow(dead_code)]
 
+#[path = "../model/alone.rs"]
+mod alone;
+
+pub use alone::Alone;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,23 +18,10 @@ use sugar_cellar::practice;
 use sugar_cellar::progress::{Progress, Silent};
 use sugar_cellar::protocol::OverlayState;
 use sugar_cellar::refresh::{self, Options};
-use sugar_cellar::sources::{Guard, IMAGE, Target, Use};
+use sugar_cellar::sources::{IMAGE, Target, Use};
 use sugar_cellar::squash::Image;
 use sugar_cellar::storage::{DiskFile, DiskFolder, Folder, ReadAt};
 use sugar_cellar::units::{ChunkSize, Chunks};
-
-/// Nobody else is there.
-pub struct Alone;
-
-impl Guard for Alone {
-    fn still_ours(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn lets_files_grow(&self) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// A practice stick in a temporary folder.
 pub struct Practised {

@@ -1,11 +1,10 @@
 //! What the file system of a stick needs before it is written.
 
-use crate::made::{Device, Ext4, OVERLAY, assert_let_go, digest, kind_of, run};
+use crate::made::{Device, Ext4, assert_let_go, digest, kind_of, put, run};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 use sugar_cellar::error::{Error, ErrorKind};
-use sugar_cellar::stick::layout::IMAGE;
 use sugar_cellar::stick::{Access, Left, Stick};
 use sugar_cellar::storage::{Folder, Storage};
 
@@ -71,10 +70,7 @@ fn only_with_a_journal_a_files_length_is_changed() {
         }
         // In a folder of somebody's disk it is one to practise on.
         let practice = point.join("practice");
-        fs::create_dir_all(practice.join("LiveOS")).unwrap();
-        for file in [IMAGE, OVERLAY] {
-            fs::write(practice.join("LiveOS").join(file), vec![0; 8192]).unwrap();
-        }
+        put(&practice);
         let stick = Stick::open(&practice, Access::Write).unwrap();
         stick.lets_files_grow().unwrap();
     }

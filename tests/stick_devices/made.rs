@@ -45,6 +45,15 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Makes a folder with the files of a stick.
+pub fn put(folder: &Path) {
+    let live_os = folder.join("LiveOS");
+    fs::create_dir_all(&live_os).unwrap();
+    for file in [IMAGE, OVERLAY, "overlay-OTHER-1"] {
+        fs::write(live_os.join(file), vec![0; 8192]).unwrap();
+    }
+}
+
 /// A place with an ext4 of 8 MiB that holds a stick.
 pub struct Ext4 {
     pub place: TempDir,
@@ -58,10 +67,7 @@ impl Ext4 {
     pub fn with(extra: &[&str]) -> Ext4 {
         let place = tempfile::tempdir().unwrap();
         let tree = place.path().join("tree");
-        fs::create_dir_all(tree.join("LiveOS")).unwrap();
-        for file in [IMAGE, OVERLAY, "overlay-OTHER-1"] {
-            fs::write(tree.join("LiveOS").join(file), vec![0; 8192]).unwrap();
-        }
+        put(&tree);
         let image = place.path().join("ext4.img");
         File::create(&image).unwrap().set_len(8 * MIB).unwrap();
         let (tree, image) = (tree.to_str().unwrap(), image.to_str().unwrap());

@@ -1,6 +1,6 @@
 //! Who may look at a stick while another process writes to it, and what is left of one that is killed.
 
-use crate::made::{Device, Ext4, MIB, assert_let_go, kind_of, loops_of, mountinfo, run};
+use crate::made::{Device, Ext4, MIB, assert_let_go, kind_of, loops_of, mountinfo};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -27,9 +27,9 @@ fn the_same_image_is_written_by_one_only() {
     drop(stick);
     assert_let_go(&path);
     // Somebody else's loop device, by another name of the file.
-    let device = run("losetup", &["-f", "--show", link.to_str().unwrap()]);
+    let device = Device::new(&link, &[]);
     assert_eq!(kind_of(&path, Access::Write), ErrorKind::Busy);
-    run("losetup", &["-d", device.trim()]);
+    drop(device);
     assert_let_go(&path);
     Stick::open(&path, Access::Write).unwrap();
 }

@@ -2,8 +2,9 @@
 //! `tests/refresh_cuts.rs` go through with a model of it.
 
 use crate::harness::{self, Machine};
+use crate::model::alone::Alone;
 use crate::model::small::{OVERLAY, Small, files};
-use crate::refreshed::{Alone, options};
+use crate::refreshed::options;
 use crate::sticks::ext4_disk;
 use std::collections::BTreeSet;
 use std::fs;

@@ -3,7 +3,8 @@
 
 use crate::harness::{self, Machine, run};
 use crate::kernel_written::{figures, merge, read};
-use crate::refreshed::{Alone, Free, OVERLAY, check, compare, inner, live_os, options};
+use crate::model::alone::Alone;
+use crate::refreshed::{Free, OVERLAY, check, compare, inner, live_os, options};
 use crate::sticks::{
     Disk, Format, KernelStatus, Written, copy, ext4_disk, named, parse_status, written,
 };

@@ -2,7 +2,8 @@
 
 use crate::harness::{self, Machine};
 use crate::kernel_written::{figures, merge, read};
-use crate::refreshed::{Alone, Free, OVERLAY, compare, live_os};
+use crate::model::alone::Alone;
+use crate::refreshed::{Free, OVERLAY, compare, live_os};
 use crate::sticks::{KernelStatus, Stick, Written, carry_on, copy, named, written};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

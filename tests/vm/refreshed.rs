@@ -2,6 +2,7 @@
 
 use crate::harness::{self, Machine, run};
 use crate::kernel_written::{figures, merge, read};
+use crate::model::alone::Alone;
 use crate::sticks::{KernelStatus, Stick, Written, carry_on, copy, written};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,23 +10,10 @@ use std::process::Command;
 use sugar_cellar::error::Result;
 use sugar_cellar::progress::Silent;
 use sugar_cellar::refresh::{Options, plan, refresh};
-use sugar_cellar::sources::{Guard, Target, Use};
+use sugar_cellar::sources::{Target, Use};
 use sugar_cellar::storage::DiskFolder;
 
 pub const OVERLAY: &str = "overlay";
-
-/// Nobody else is here.
-pub struct Alone;
-
-impl Guard for Alone {
-    fn still_ours(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn lets_files_grow(&self) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// A folder LiveOS with copies of a stick's files.
 pub fn live_os(stick: &Written, folder: &Path) -> PathBuf {

@@ -75,6 +75,24 @@ part() {
     awk "BEGIN {print $took * $1 / 4}"
 }
 
+# writing KIND: a refresh on a mounted stick, until its new image is there. Gives its process as $helper.
+writing() {
+    stick "$1"
+    mount /dev/mapper/stick /run/stick
+    sugar-cellar-helper refresh /run/stick --yes --json </dev/null >/run/said 2>&1 &
+    helper=$!
+    while [ ! -e /run/stick/LiveOS/squashfs.new ] && kill -0 $helper; do :; done
+}
+
+# ends SAID: $helper ends at once, and that is said so.
+ends() {
+    kill -9 $helper 2>/dev/null || true
+    ended=0
+    wait $helper || ended=$?
+    echo "$1: $ended"
+    [ $ended = 0 ] || [ $ended = 137 ]
+}
+
 mkdir -p /run/stick /run/squashfs
 
 # The image cannot be read.
@@ -136,15 +154,6 @@ for kibibytes in 12000 15000 18000; do
     whole "no memory"
 done
 
-# writing KIND: a refresh on a mounted stick, until its new image is there. Gives its process as $helper.
-writing() {
-    stick "$1"
-    mount /dev/mapper/stick /run/stick
-    sugar-cellar-helper refresh /run/stick --yes --json </dev/null >/run/said 2>&1 &
-    helper=$!
-    while [ ! -e /run/stick/LiveOS/squashfs.new ] && kill -0 $helper; do :; done
-}
-
 for kind in vfat ext4; do
     # Somebody else fills the stick meanwhile.
     writing $kind
@@ -162,11 +171,7 @@ for kind in vfat ext4; do
 
     # The program ends at once.
     writing $kind
-    kill -9 $helper || true
-    ended=0
-    wait $helper || ended=$?
-    echo "killed while it writes: $ended"
-    [ $ended = 0 ] || [ $ended = 137 ]
+    ends "killed while it writes"
     umount /run/stick
     whole "killed while it writes"
 done
@@ -195,12 +200,11 @@ for instant in 1 2 3 4 5; do
     pause=$(part $instant)
     # The program ends at once.
     [ $((instant % 2)) = 0 ] && stick ext4 || stick vfat
+    # Not by the function, which would be another process.
     sugar-cellar-helper refresh /dev/mapper/stick --yes --json </dev/null >/run/said 2>&1 &
+    helper=$!
     sleep "$pause"
-    kill -9 $! 2>/dev/null || true
-    wait $! && ended=0 || ended=$?
-    echo "killed: $ended"
-    [ $ended = 0 ] || [ $ended = 137 ]
+    ends "killed"
     whole "killed $instant"
 
     # The device is gone at once.

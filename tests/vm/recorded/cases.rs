@@ -2,9 +2,10 @@
 
 use crate::cut::enlarge;
 use crate::harness::run;
+use crate::model::alone::Alone;
 use crate::model::learner::Learner;
 use crate::model::small::{OVERLAY, Small};
-use crate::refreshed::{Alone, options};
+use crate::refreshed::options;
 use crate::sticks::{Disk, Format, ext4_disk};
 use std::fs::{self, File};
 use std::path::Path;
